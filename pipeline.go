@@ -1,0 +1,234 @@
+package qingting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Stages are the parts of a Pipeline, in the order they run. Encoder,
+// Retriever and Suggester may be nil: full mode is then refused, or the
+// analysis says what is unavailable.
+type Stages struct {
+	Cleaner    Cleaner
+	Segmenter  Segmenter
+	Slots      SlotFinder
+	Encoder    Encoder
+	Matcher    Matcher
+	Scorer     Scorer
+	Classifier Classifier
+	Assessor   Assessor
+	Retriever  Retriever
+	Suggester  Suggester
+	// ModelID is the hash of weights and rules, shown in every analysis.
+	ModelID string
+}
+
+// Pipeline turns a transcript into an analysis. It holds no state between
+// calls and may be used concurrently.
+type Pipeline struct {
+	stages Stages
+}
+
+// NewPipeline checks that no required stage is missing.
+func NewPipeline(s Stages) (*Pipeline, error) {
+	switch {
+	case s.Cleaner == nil:
+		return nil, errors.New("pipeline: no Cleaner")
+	case s.Segmenter == nil:
+		return nil, errors.New("pipeline: no Segmenter")
+	case s.Slots == nil:
+		return nil, errors.New("pipeline: no SlotFinder")
+	case s.Matcher == nil:
+		return nil, errors.New("pipeline: no Matcher")
+	case s.Scorer == nil:
+		return nil, errors.New("pipeline: no Scorer")
+	case s.Classifier == nil:
+		return nil, errors.New("pipeline: no Classifier")
+	case s.Assessor == nil:
+		return nil, errors.New("pipeline: no Assessor")
+	}
+	return &Pipeline{stages: s}, nil
+}
+
+// PrepareMessage cleans, segments and, in full mode, encodes one message.
+// The result never changes and may be kept for the life of the conversation.
+func (p *Pipeline) PrepareMessage(ctx context.Context, m Message, mode Mode) (*Prepared, error) {
+	out := &Prepared{Message: m}
+	out.Clean, out.From, out.To = p.stages.Cleaner.Clean(m.Text)
+	if len(out.Clean) == 0 {
+		return out, nil
+	}
+	out.Tokens = p.stages.Segmenter.Segment(out.Clean)
+	out.Slots = p.stages.Slots.FindSlots(out.Clean, m.SentAt)
+	if mode == ModeFull {
+		v, err := p.stages.Encoder.Encode(ctx, []string{string(out.Clean)})
+		if err != nil {
+			return nil, fmt.Errorf("encode: %w", err)
+		}
+		out.Vector = v[0]
+	}
+	return out, nil
+}
+
+// Prepare validates a transcript and does everything that comes before the
+// model: the per-message work and the rules. Training uses it too.
+func (p *Pipeline) Prepare(ctx context.Context, t Transcript, mode Mode) (*Document, error) {
+	if mode == ModeFull && p.stages.Encoder == nil {
+		return nil, &InputError{Code: "no_encoder", Message: "这个程序没有句向量模型，只能用 fast 模式", Where: "mode"}
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
+	for i := range t.Messages {
+		m, err := p.PrepareMessage(ctx, t.Messages[i], mode)
+		if err != nil {
+			return nil, fmt.Errorf("prepare message %d: %w", i, err)
+		}
+		doc.Messages[i] = m
+	}
+	doc.Hits = p.stages.Matcher.Match(doc)
+	return doc, nil
+}
+
+// Analyze runs every stage. It returns an *InputError for input that breaks a
+// limit. A retriever or suggester that fails degrades the answer and is named
+// in Unavailable; the other stages are needed and fail the call.
+func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analysis, error) {
+	clock := stopwatch{start: time.Now(), stages: map[string]float64{}}
+	clock.last = clock.start
+	doc, err := p.Prepare(ctx, t, mode)
+	if err != nil {
+		return nil, err
+	}
+	clock.lap("prepare")
+	doc.Scores = p.stages.Scorer.Score(doc)
+	clock.lap("score")
+	c, err := p.stages.Classifier.Classify(ctx, doc)
+	if err != nil {
+		return nil, fmt.Errorf("classify: %w", err)
+	}
+	clock.lap("classify")
+	f, err := p.stages.Assessor.Assess(ctx, doc, &c)
+	if err != nil {
+		return nil, fmt.Errorf("assess: %w", err)
+	}
+	clock.lap("assess")
+
+	a := &Analysis{
+		Schema: SchemaVersion, Taxonomy: TaxonomyVersion, Model: p.stages.ModelID, ID: t.ID, Mode: mode,
+		Unavailable: []Unavailable{{Component: "llm", Code: "disabled"}},
+		AsOf:        AsOf{Message: len(t.Messages) - 1},
+		Kind:        c.Kind, Types: notNil(c.Types), Emotion: f.Emotion, Risk: f.Risk,
+		Claims: notNil(c.Claims), Expectations: notNil(c.Expectations), Style: c.Style,
+		Responsibility: c.Responsibility, Outcome: c.Outcome, Satisfaction: c.Satisfaction, Slots: notNil(c.Slots),
+		Cases: []Match{}, Suggestions: []Suggestion{},
+	}
+	if c.Primary != "" {
+		a.Primary = &c.Primary
+	}
+	a.Emotion.ByMessage = notNil(a.Emotion.ByMessage)
+	a.Risk.Signals = notNil(a.Risk.Signals)
+	if mode == ModeFast {
+		a.Unavailable = append(a.Unavailable, Unavailable{Component: "encoder", Code: "fast_mode"})
+	}
+	a.Priority, a.Routes = Prioritize(a.Kind.Code, a.Types, a.Risk.Signals)
+
+	a.Retrieval.Status = RetrievalUnavailable
+	if p.stages.Retriever != nil {
+		r, err := p.stages.Retriever.Retrieve(ctx, doc, a)
+		if err == nil {
+			a.Retrieval.Status, a.Cases, a.FailedCase = r.Status, notNil(r.Cases), r.Failed
+		} else {
+			a.degrade("retrieval", err)
+		}
+		clock.lap("retrieve")
+	} else {
+		a.Unavailable = append(a.Unavailable, Unavailable{Component: "retrieval", Code: "disabled"})
+	}
+	if p.stages.Suggester != nil {
+		s, err := p.stages.Suggester.Suggest(ctx, doc, a)
+		if err == nil {
+			a.Suggestions = notNil(s)
+		} else {
+			a.degrade("suggest", err)
+		}
+		clock.lap("suggest")
+	} else {
+		a.Unavailable = append(a.Unavailable, Unavailable{Component: "suggest", Code: "disabled"})
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.Latency = Latency{Total: milliseconds(time.Since(clock.start)), Stages: clock.stages}
+	return a, nil
+}
+
+// degrade marks a component that failed. The error itself stays inside: it
+// may quote the customer.
+func (a *Analysis) degrade(component string, err error) {
+	code := "failed"
+	if errors.Is(err, context.DeadlineExceeded) {
+		code = "timeout"
+	}
+	a.Mode = ModeDegraded
+	a.Unavailable = append(a.Unavailable, Unavailable{Component: component, Code: code})
+}
+
+// Prioritize derives the priority, first match from P0 to P3, and the routes
+// of the legal classes, from the table at the end of the label guide.
+func Prioritize(kind Kind, types []TypeScore, signals []Signal) (Priority, []Route) {
+	hasType := func(t Type) bool {
+		return slices.ContainsFunc(types, func(s TypeScore) bool { return s.Code == t })
+	}
+	hasSignal := func(codes ...SignalCode) bool {
+		return slices.ContainsFunc(signals, func(s Signal) bool { return slices.Contains(codes, s.Code) })
+	}
+	var routes []Route
+	if hasType(TypeLeak) || hasSignal(SignalPrivacy) {
+		routes = append(routes, RouteCompliance)
+	}
+	if hasType(TypeSafety) || hasSignal(SignalSafetyInjury) {
+		routes = append(routes, RouteRecall)
+	}
+	if hasType(TypeDiscrimination) || hasSignal(SignalDiscrimination) {
+		routes = append(routes, RouteInvestigation)
+	}
+	switch {
+	case hasSignal(SignalSafetyInjury, SignalMedia) || hasType(TypeSafety):
+		return PriorityP0, routes
+	case hasSignal(SignalRegulator, SignalLegal, SignalPrivacy, SignalDiscrimination, SignalVulnerable),
+		hasType(TypeQuality) && hasSignal(SignalFinancialLoss):
+		return PriorityP1, routes
+	case kind == KindComplaint:
+		return PriorityP2, routes
+	}
+	return PriorityP3, routes
+}
+
+type stopwatch struct {
+	start, last time.Time
+	stages      map[string]float64
+}
+
+func (s *stopwatch) lap(stage string) {
+	now := time.Now()
+	s.stages[stage] = milliseconds(now.Sub(s.last))
+	s.last = now
+}
+
+// milliseconds rounds to a microsecond, which is as much as the clock means.
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}
+
+// notNil makes an absent list [] in JSON, not null.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
