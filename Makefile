@@ -1,0 +1,55 @@
+# Qingting (倾听). `make help` lists the targets.
+SHELL := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# netgo, osusergo and the missing SQLite extension loader keep glibc's dynamic
+# parts out, so that the binary is static and runs copied alone.
+TAGS    := netgo,osusergo,sqlite_omit_load_extension,nomsgpack
+LDFLAGS := -s -w -X main.version=$(VERSION) -linkmode external -extldflags "-static"
+GO      ?= go
+DATA    ?= ../shared/data
+ADDR    ?= 127.0.0.1:8080
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check race fuzz bench train eval-quick clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+build: ## build the one static binary bin/qingting
+	@command -v $(GO) >/dev/null || { echo "需要 Go 1.26 或更新版本：https://go.dev/dl/"; exit 1; }
+	@command -v g++ >/dev/null || command -v clang++ >/dev/null || command -v c++ >/dev/null || { echo "需要 C/C++ 编译器（Debian/Ubuntu：apt-get install build-essential）"; exit 1; }
+	@mkdir -p bin
+	CGO_ENABLED=1 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/qingting ./cmd/qingting
+
+run: build ## build and serve on http://127.0.0.1:8080 with everything built in
+	./bin/qingting serve --addr $(ADDR)
+
+test: ## run every test that needs nothing but this folder
+	$(GO) test -tags $(TAGS) ./...
+
+check: ## formatting, vet, staticcheck
+	@out=$$($(GO) run mvdan.cc/gofumpt@v0.9.2 -l .); if [ -n "$$out" ]; then echo "not formatted (gofumpt):"; echo "$$out"; exit 1; fi
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags $(TAGS) ./...
+
+race: ## the tests again, shuffled, under the race detector
+	$(GO) test -race -shuffle=on -short -tags $(TAGS) ./...
+
+FUZZTIME ?= 5s
+fuzz: ## run every fuzz target for FUZZTIME (5s)
+	@set -e; for pkg in $$($(GO) list -tags $(TAGS) ./...); do \
+	  for f in $$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$f"; $(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg | tail -1; done; done
+
+bench: build ## time every stage, and the whole triage in both modes
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+	./bin/qingting eval speed
+
+train: build ## train the model again from DATA (../shared/data) into internal/linear/weights
+	./bin/qingting train --data $(DATA) --out internal/linear/weights/model.bin
+
+eval-quick: build ## the headline figures on DATA/labelled/dev.jsonl (needs the labelled sets)
+	./bin/qingting eval quick --data $(DATA)
+
+clean: ## remove what was built
+	rm -rf bin out
