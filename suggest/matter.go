@@ -1,0 +1,527 @@
+package suggest
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	qingting "github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/suggest/policy"
+)
+
+// matter is what the conversation is about, as far as a reply needs it. Every
+// string in it is either ours or has passed plain.
+type matter struct {
+	typ     qingting.Type // "" when no type is known
+	thing   string        // 宽带; ""
+	domain  policy.Domain
+	told    []string // ways to tell the problem back, fullest first; second person
+	asks    string   // what an inquiry asks, in the customer's words; ""
+	claim   qingting.ClaimCode
+	amount  *float64 // CNY, of the claim
+	prefers qingting.RemedyCode
+	known   map[qingting.SlotKind]string // stated facts
+	asked   map[qingting.SlotKind]bool   // the agent asked already
+	given   map[qingting.SlotKind]bool   // the customer answered, though we cannot read what
+	signals map[qingting.SignalCode]bool
+	said    int // letters and digits of the customer
+	greets  bool
+}
+
+// Cut-offs of what is believed. They are asymmetric on purpose: a wrong
+// restatement costs more than a plain one.
+const (
+	minClaim = 0.3 // below it a claim is not repeated to the customer
+	minFault = 0.6 // below it the policy's default responsibility stands
+)
+
+func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) matter {
+	m := matter{known: map[qingting.SlotKind]string{}, asked: map[qingting.SlotKind]bool{}, given: map[qingting.SlotKind]bool{}, signals: map[qingting.SignalCode]bool{}}
+	if a.Primary != nil {
+		m.typ = *a.Primary
+	} else if len(a.Types) > 0 {
+		m.typ = a.Types[0].Code
+	}
+	for i := range a.Risk.Signals {
+		m.signals[a.Risk.Signals[i].Code] = true
+	}
+	for i := range a.Slots {
+		m.known[a.Slots[i].Kind] = a.Slots[i].Value
+	}
+	onlyGreeting := true
+	var pending []qingting.SlotKind // what the agent's last message asked for
+	for _, p := range doc.Messages {
+		if p.Partial() {
+			continue
+		}
+		switch p.Role {
+		case qingting.RoleCustomer:
+			for _, f := range p.Slots {
+				m.known[f.Kind] = f.Value
+			}
+			for _, r := range p.Clean {
+				if unicode.IsLetter(r) || unicode.IsDigit(r) {
+					m.said++
+				}
+			}
+			if answers(p.Clean) {
+				for _, k := range pending {
+					m.given[k] = true
+				}
+			}
+			if !isGreeting(p.Clean) {
+				onlyGreeting = false
+			}
+			if s.sent.has(p.Clean) {
+				m.given[qingting.SlotOrderNumber], m.given[qingting.SlotPhone], m.given[qingting.SlotAddress] = true, true, true
+			}
+			for i := range p.Clean {
+				if e, _ := s.prefer.longest(p.Clean, i); e >= 0 && !conditional(p.Clean, i) {
+					m.prefers = s.preferred[e]
+				}
+			}
+		case qingting.RoleAgent, qingting.RoleBot:
+			pending = pending[:0]
+			for i := range p.Clean {
+				if e, _ := s.asks.longest(p.Clean, i); e >= 0 {
+					m.asked[askKinds[e].kind] = true
+					pending = append(pending, askKinds[e].kind)
+				}
+			}
+		}
+	}
+	m.greets = onlyGreeting
+	s.claimOf(a, &m)
+	for claim, remedy := range map[qingting.ClaimCode]qingting.RemedyCode{qingting.ClaimRefund: qingting.RemedyRefund, qingting.ClaimResend: qingting.RemedyResend} {
+		if m.prefers == remedy && slices.ContainsFunc(a.Claims, func(c qingting.Claim) bool { return c.Code == claim }) {
+			m.claim, m.amount = claim, amountOfClaim(a, claim)
+		}
+	}
+	s.tellOf(doc, a, &m)
+	return m
+}
+
+func amountOfClaim(a *qingting.Analysis, code qingting.ClaimCode) *float64 {
+	for i := range a.Claims {
+		if a.Claims[i].Code == code && a.Claims[i].Amount != nil && *a.Claims[i].Amount > 0 {
+			return a.Claims[i].Amount
+		}
+	}
+	return nil
+}
+
+// claimOf picks the demand to repeat: the surest one, demands for a thing
+// before demands for words when both are about as sure.
+func (s *Suggester) claimOf(a *qingting.Analysis, m *matter) {
+	best := 0.0
+	for i := range a.Claims {
+		c := &a.Claims[i]
+		score := c.Confidence
+		switch c.Code {
+		case qingting.ClaimExplain, qingting.ClaimApology:
+			score -= 0.25
+		case qingting.ClaimPunish:
+			score -= 0.3 // an apology is ours to give, a punishment is not
+		case qingting.ClaimFix, qingting.ClaimCallback:
+			score -= 0.1
+		}
+		if c.Confidence >= minClaim && (m.claim == "" || score > best) {
+			if _, ok := wants[c.Code]; ok {
+				m.claim, best, m.amount = c.Code, score, c.Amount
+			}
+		}
+	}
+	if m.amount != nil && (*m.amount <= 0 || *m.amount > 1e7) {
+		m.amount = nil
+	}
+}
+
+// found is one place where the customer names a problem.
+type found struct {
+	issue, length, message, at int
+}
+
+// tellOf finds the words of the problem and what, when and how much goes
+// with them.
+func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matter) {
+	types := make([]qingting.Type, 0, 4)
+	if m.typ != "" {
+		types = append(types, m.typ)
+	}
+	for i := range a.Types {
+		if !slices.Contains(types, a.Types[i].Code) {
+			types = append(types, a.Types[i].Code)
+		}
+	}
+	least := 2
+	if len(types) == 0 {
+		// Nobody said what kind of complaint it is; only plain fault words count.
+		types, least = []qingting.Type{qingting.TypeQuality, qingting.TypePerformance, qingting.TypeDelay, qingting.TypeWait}, 3
+	}
+	// The main grievance in our words, else in hers, else a lesser one.
+	for i, typ := range types {
+		if s.tellType(doc, m, typ, least) {
+			break
+		}
+		if i == 0 && a.Kind.Code == qingting.KindComplaint {
+			if c := s.clauseOf(doc, a); c != "" {
+				m.told = append(m.told, c)
+				break
+			}
+		}
+	}
+	// Faults and weak performance share most of their words, and so do the
+	// ways of not being answered.
+	if len(m.told) == 0 && len(types) > 0 && m.typ == types[0] {
+		if other, ok := siblings[m.typ]; ok {
+			s.tellType(doc, m, other, 3)
+		}
+	}
+	if m.thing == "" {
+		m.thing, m.domain = s.anyThing(doc)
+	}
+	if a.Kind.Code == qingting.KindComplaint {
+		if m.typ != "" {
+			if m.thing != "" {
+				if t, ok := topicsOf[m.typ]; ok && topicFits(m.typ, m.domain) {
+					m.told = append(m.told, strings.Replace(t, "{物}", m.thing, 1))
+				}
+			}
+			m.told = append(m.told, "您反映的是"+topics[m.typ])
+		}
+	}
+	if a.Kind.Code != qingting.KindComplaint {
+		m.asks = s.questionOf(doc)
+	}
+}
+
+var siblings = map[qingting.Type]qingting.Type{
+	qingting.TypeQuality: qingting.TypePerformance, qingting.TypePerformance: qingting.TypeQuality,
+	qingting.TypeProfessionalism: qingting.TypeEfficiency, qingting.TypeAttitude: qingting.TypeProfessionalism,
+}
+
+// topicFits reports that a thing of a trade can have a problem of a type: a
+// telephone has no charges, and a station no speed.
+func topicFits(typ qingting.Type, d policy.Domain) bool {
+	switch typ {
+	case qingting.TypeHiddenFee, qingting.TypeUnfair, qingting.TypeMisleading, qingting.TypeComplexity, qingting.TypeProfessionalism:
+		return d == policy.DomainNetwork || d == policy.DomainSoftware
+	case qingting.TypeQuality, qingting.TypePerformance:
+		return d != policy.DomainPlace && d != policy.DomainParcel
+	case qingting.TypeHygiene, qingting.TypeComfort, qingting.TypeNoise:
+		return d == policy.DomainPlace || d == policy.DomainFood
+	case qingting.TypeMismatch, qingting.TypeDelay, qingting.TypeDamage, qingting.TypeSafety:
+		return d == policy.DomainGoods || d == policy.DomainParcel || d == policy.DomainFood
+	}
+	return true
+}
+
+// tellType looks for an issue of one type and fills m when there is one.
+func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Type, least int) bool {
+	tr := s.tables.issueTrie[typ]
+	best := found{issue: -1}
+	var thing subject
+	opening := -1
+	for n, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		if opening < 0 {
+			opening = n
+		}
+		for i := 0; i < len(p.Clean); i++ {
+			e, end := tr.longest(p.Clean, i)
+			if e < 0 || end-i < least || negated(p.Clean, i) {
+				continue
+			}
+			// What a customer opens with is what she came for.
+			weight := end - i
+			if n == opening {
+				weight += 2
+			}
+			if weight <= best.length {
+				continue
+			}
+			is := &s.tables.issues[e]
+			near, ok := s.nearThing(p.Clean, i, end, is.domains)
+			if !ok {
+				continue
+			}
+			best = found{e, weight, n, i}
+			thing = near
+		}
+	}
+	if best.issue < 0 {
+		return false
+	}
+	is, p := &s.tables.issues[best.issue], doc.Messages[best.message]
+	if thing.name == "" && is.thing != "" {
+		// Named elsewhere in the conversation, when it is the only fitting one.
+		thing = s.onlyThing(doc, is.domains)
+	}
+	if m.typ == "" {
+		m.typ = typ
+	}
+	m.thing, m.domain = thing.name, thing.domain
+	name := thing.name
+	if name != "" && strings.Contains(is.before+is.after, name) {
+		name = "" // 您的订单在订单里: let the sentence use its own word
+	}
+	when := whenOf(p, best.at, s.now())
+	amount := ""
+	if strings.Contains(is.before+is.after, "{额}") {
+		if v, ok := amountNear(p, best.at); ok {
+			amount = yuan(v)
+			if m.amount == nil && m.claim == qingting.ClaimRefund {
+				m.amount = &v
+			}
+		}
+	}
+	for _, t := range []string{is.tell(name, when, amount), is.tell(name, "", amount), is.tell(name, "", ""), is.tell("", "", "")} {
+		if !slices.Contains(m.told, t) {
+			m.told = append(m.told, t)
+		}
+	}
+	return true
+}
+
+// nearThing finds the thing named before the problem in the same sentence. It
+// is not ok when a thing of a foreign trade stands right there: then the
+// issue's sentence would be about something else.
+func (s *Suggester) nearThing(text []rune, at, end int, domains []policy.Domain) (subject, bool) {
+	if len(domains) == 0 {
+		return subject{}, true
+	}
+	start := at
+	for start > 0 && at-start < 24 && !sentenceEnd(text[start-1]) {
+		start--
+	}
+	var last subject
+	foreign := -1
+	for i := start; i < end; i++ {
+		e, stop := s.tables.subjectTrie.longest(text, i)
+		if e < 0 {
+			continue
+		}
+		if sub := s.tables.subjects[e]; slices.Contains(domains, sub.domain) {
+			last, foreign = sub, -1
+		} else {
+			foreign = i
+		}
+		i = stop - 1
+	}
+	if last.name == "" && foreign >= 0 && at-foreign <= 6 {
+		return subject{}, false
+	}
+	return last, true
+}
+
+// onlyThing is the fitting thing when the customer names exactly one.
+func (s *Suggester) onlyThing(doc *qingting.Document, domains []policy.Domain) subject {
+	var only subject
+	for _, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for i := 0; i < len(p.Clean); i++ {
+			e, stop := s.tables.subjectTrie.longest(p.Clean, i)
+			if e < 0 {
+				continue
+			}
+			sub := s.tables.subjects[e]
+			if slices.Contains(domains, sub.domain) {
+				if only.name != "" && only.name != sub.name {
+					return subject{}
+				}
+				only = sub
+			}
+			i = stop - 1
+		}
+	}
+	return only
+}
+
+// loose are things too often named beside the matter to stand for it.
+var loose = map[string]bool{
+	"号码": true, "订单": true, "微博": true, "微信": true, "密码": true, "验证码": true, "书": true, "灯": true, "床": true, "酒": true, "药": true, "菜": true, "饭": true,
+	"餐": true, "汤": true, "水果": true, "苹果": true, "系统": true, "软件": true, "账号": true, "网页": true, "网站": true, "信号": true, "公众号": true, "营业厅": true,
+	"网络": true, "流量": true, "学校": true, "小区": true, "医院": true, "鞋": true, "包": true, "裤子": true, "商品": true, "物流": true, "店里": true, "网点": true,
+	"直播": true, "游戏": true, "会员": true, "积分": true, "电池": true, "屏幕": true, "发票": true, "面条": true, "米饭": true, "饮料": true, "客户端": true, "浏览器": true,
+}
+
+// anyThing is the thing named most often, the first of them on a tie.
+func (s *Suggester) anyThing(doc *qingting.Document) (string, policy.Domain) {
+	type count struct{ entry, n int }
+	var counts []count
+	for _, p := range doc.Messages {
+		if len(counts) > 0 {
+			break // the first message that names something says what it is about
+		}
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for i := 0; i < len(p.Clean); i++ {
+			e, stop := s.tables.subjectTrie.longest(p.Clean, i)
+			if e < 0 || loose[s.tables.subjects[e].name] || i > 0 && (p.Clean[i-1] == '[' || p.Clean[i-1] == '@') {
+				continue
+			}
+			k := slices.IndexFunc(counts, func(c count) bool { return s.tables.subjects[c.entry].name == s.tables.subjects[e].name })
+			if k < 0 {
+				counts = append(counts, count{e, 0})
+				k = len(counts) - 1
+			}
+			counts[k].n++
+			i = stop - 1
+		}
+	}
+	if len(counts) == 0 {
+		return "", ""
+	}
+	best := counts[0]
+	for _, c := range counts[1:] {
+		if c.n > best.n {
+			best = c
+		}
+	}
+	return s.tables.subjects[best.entry].name, s.tables.subjects[best.entry].domain
+}
+
+// conditional reports a threat or an if in front of a wish: 不然我不要了.
+func conditional(text []rune, i int) bool {
+	before := string(text[max(0, i-8):i])
+	for _, w := range []string{"不然", "否则", "要不", "再不", "如果", "要是"} {
+		if strings.Contains(before, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// negated reports that the problem is denied: 没有闪退, 不是打不通.
+func negated(text []rune, i int) bool {
+	before := string(text[max(0, i-3):i])
+	for _, w := range []string{"没", "没有", "不是", "不会", "没再", "如果", "不再", "是不", "要是", "怕", "别", "以免"} {
+		if strings.HasSuffix(before, w) {
+			return true
+		}
+	}
+	return false
+}
+
+func sentenceEnd(r rune) bool {
+	switch r {
+	case '。', '！', '？', '!', '?', ';', '；', '\n', '…':
+		return true
+	}
+	return false
+}
+
+func clauseEnd(r rune) bool {
+	switch r {
+	case '，', ',', '、', '.', '~', '～', ':', '：', ' ', '\t', '#', '@', '[', ']', '(', ')', '（', '）', '【', '】', '"', '“', '”', '/', '>', '<', '《', '》', '-', '—':
+		return true
+	}
+	return sentenceEnd(r)
+}
+
+// whenWords are times that stay true when the agent says them back today.
+// Days relative to the message (昨天) are used only while they still fit.
+var (
+	lasting  = newTrie("最近", "近期", "这几天", "这两天", "上个月", "上月", "这个月", "本月", "这周", "上周", "周末", "前几天", "前段时间", "去年", "今年", "双十一", "双11", "一直以来", "连续几天", "每个月", "每月", "每天", "半夜", "晚上")
+	today    = newTrie("今天", "今早", "今晚", "刚才", "刚刚", "今天早上", "今天上午", "今天下午", "昨天", "昨晚", "昨天晚上", "昨天下午", "昨天上午", "前天", "上午", "下午")
+	lastingS = []string{"最近", "近期", "这几天", "这两天", "上个月", "上月", "这个月", "本月", "这周", "上周", "周末", "前几天", "前段时间", "去年", "今年", "双十一", "双十一", "一直以来", "连续几天", "每个月", "每月", "每天", "半夜", "晚上"}
+	todayS   = []string{"今天", "今早", "今晚", "刚才", "刚刚", "今天早上", "今天上午", "今天下午", "昨天", "昨晚", "昨天晚上", "昨天下午", "昨天上午", "前天", "上午", "下午"}
+)
+
+// whenOf is the time word of the sentence around a problem; "" when none is
+// safe to repeat.
+func whenOf(p *qingting.Prepared, at int, now time.Time) string {
+	start := at
+	for start > 0 && at-start < 20 && !sentenceEnd(p.Clean[start-1]) {
+		start--
+	}
+	when := ""
+	fresh := p.SentAt.IsZero() || sameDay(p.SentAt.In(now.Location()), now)
+	for i := start; i < at; i++ {
+		if e, _ := lasting.longest(p.Clean, i); e >= 0 {
+			when = lastingS[e]
+		} else if e, _ := today.longest(p.Clean, i); e >= 0 && fresh {
+			when = todayS[e]
+		}
+	}
+	if when != "" {
+		return when
+	}
+	// A date that was written out stays true.
+	for _, f := range p.Slots {
+		if f.Kind == qingting.SlotDate && f.Start >= start && f.Start <= at+8 {
+			if d, err := time.Parse("2006-01-02", f.Value); err == nil && strings.ContainsRune(string(p.Clean[f.Start:min(f.End, len(p.Clean))]), '月') {
+				return strconv.Itoa(int(d.Month())) + "月" + strconv.Itoa(d.Day()) + "日"
+			}
+		}
+	}
+	return ""
+}
+
+func sameDay(a, b time.Time) bool { return a.YearDay() == b.YearDay() && a.Year() == b.Year() }
+
+// amountNear is the amount of the sentence that names the problem, when
+// there is exactly one.
+func amountNear(p *qingting.Prepared, at int) (float64, bool) {
+	value, n := 0.0, 0
+	for _, f := range p.Slots {
+		if f.Kind != qingting.SlotAmount || f.Start > at+20 || f.End < at-20 {
+			continue
+		}
+		v, err := strconv.ParseFloat(f.Value, 64)
+		if err != nil || v <= 0 || v > 1e7 {
+			continue
+		}
+		if n > 0 && v != value {
+			return 0, false
+		}
+		value, n = v, n+1
+	}
+	return value, n > 0
+}
+
+func yuan(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) + "元" }
+
+var greetings = map[string]bool{
+	"您好": true, "你好": true, "在吗": true, "在": true, "hi": true, "hello": true, "喂": true, "客服": true, "有人吗": true, "人工": true,
+	"转人工": true, "人工客服": true, "亲": true, "在不在": true, "你好在吗": true, "您好在吗": true, "有人在吗": true, "早": true, "早上好": true,
+	"嗨": true, "哈喽": true, "谢谢": true, "好的": true, "嗯": true, "好": true, "ok": true, "你好啊": true,
+}
+
+var yes = map[string]bool{"是": true, "是的": true, "对": true, "对的": true, "没错": true, "嗯": true, "嗯嗯": true, "就是这个": true, "是这个": true, "对是这个": true}
+
+// answers reports that a message answers the question before it: a yes, a
+// number, or something that was masked before it came to us ([电话]).
+func answers(text []rune) bool {
+	var b strings.Builder
+	digits := 0
+	for _, r := range text {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			b.WriteRune(r)
+		}
+		if r >= '0' && r <= '9' {
+			digits++
+		}
+	}
+	s := string(text)
+	return yes[b.String()] || digits >= 6 || strings.Contains(s, "[电话") || strings.Contains(s, "[号码") || strings.Contains(s, "[订单") || strings.Contains(s, "[数字") || strings.Contains(s, "[地址") || strings.Contains(s, "****")
+}
+
+// isGreeting reports that a message says nothing yet.
+func isGreeting(text []rune) bool {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			b.WriteRune(unicode.ToLower(r))
+		}
+	}
+	s := b.String()
+	return s == "" || greetings[s]
+}
