@@ -1,0 +1,136 @@
+// Package store keeps what must outlive the program in one SQLite file.
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Store is an open database. One connection writes, so that writers queue
+// here instead of failing there; several read, and never wait for the writer.
+// It may be used concurrently.
+type Store struct {
+	writer *sqlx.DB
+	reader *sqlx.DB
+}
+
+// Open opens the file, creates it with its folder when it is missing, and
+// brings it to the present layout. The error is a Chinese sentence that names
+// the file and what to do.
+func Open(ctx context.Context, path string) (*Store, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("数据库路径 %s 无法识别：%w", path, err)
+	}
+	if info, err := os.Stat(absolute); err == nil && info.IsDir() {
+		return nil, explain(absolute, errFolder)
+	}
+	if err := os.MkdirAll(filepath.Dir(absolute), 0o700); err != nil {
+		return nil, explain(absolute, err)
+	}
+	writer, err := connect(absolute, "&_txlock=immediate")
+	if err != nil {
+		return nil, explain(absolute, err)
+	}
+	writer.SetMaxOpenConns(1)
+	if err := migrate(ctx, writer); err != nil {
+		return nil, explain(absolute, errors.Join(err, writer.Close()))
+	}
+	reader, err := connect(absolute, "&_query_only=on")
+	if err != nil {
+		return nil, explain(absolute, errors.Join(err, writer.Close()))
+	}
+	reader.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
+	reader.SetMaxIdleConns(max(4, runtime.GOMAXPROCS(0)))
+	return &Store{writer: writer, reader: reader}, nil
+}
+
+// Close waits for running statements and closes the file.
+func (s *Store) Close() error {
+	return errors.Join(s.reader.Close(), s.writer.Close())
+}
+
+// connect opens a pool. WAL lets readers go on beside the writer;
+// synchronous=FULL makes a commit survive a loss of power.
+func connect(absolute, extra string) (*sqlx.DB, error) {
+	name := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(absolute)}).EscapedPath()}
+	name.RawQuery = "_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on" + extra
+	return sqlx.Open("sqlite3", name.String())
+}
+
+var (
+	errNewer  = errors.New("database is newer than the program")
+	errFolder = errors.New("database path is a folder")
+)
+
+func migrate(ctx context.Context, db *sqlx.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db.DB, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return errNewer
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// explain says in Chinese why the file cannot be used. The cause stays inside
+// for errors.Is.
+func explain(path string, err error) error {
+	what := "打不开，请检查路径"
+	var lite sqlite3.Error
+	switch {
+	case errors.Is(err, errNewer):
+		what = "是更新版本的程序写的，请升级 qingting，或换一个数据文件"
+	case errors.Is(err, errFolder):
+		what = "是一个文件夹，请给出文件名"
+	case errors.Is(err, fs.ErrPermission):
+		what = "所在的文件夹不可写，请换一个可写的文件夹，或给运行程序的用户加上写权限"
+	case errors.As(err, &lite):
+		switch lite.Code {
+		case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
+			what = "所在的文件夹不可写，请换一个可写的文件夹，或给运行程序的用户加上写权限"
+		case sqlite3.ErrNotADB, sqlite3.ErrCorrupt:
+			what = "不是完好的数据库文件，请换一个文件，或用备份恢复"
+		case sqlite3.ErrFull:
+			what = "所在的磁盘已满，请腾出空间"
+		case sqlite3.ErrBusy, sqlite3.ErrLocked:
+			what = "正被另一个程序占用，请先停掉它"
+		}
+	}
+	return &OpenError{Path: path, Message: what, cause: err}
+}
+
+// OpenError is a database file that cannot be used.
+type OpenError struct {
+	Path    string
+	Message string // Chinese: why and what to do
+	cause   error
+}
+
+func (e *OpenError) Error() string { return fmt.Sprintf("数据库 %s %s", e.Path, e.Message) }
+
+func (e *OpenError) Unwrap() error { return e.cause }
