@@ -29,7 +29,8 @@ type Stages struct {
 // Pipeline turns a transcript into an analysis. It holds no state between
 // calls and may be used concurrently.
 type Pipeline struct {
-	stages Stages
+	stages   Stages
+	preparer Preparer
 }
 
 // NewPipeline checks that no required stage is missing.
@@ -50,48 +51,10 @@ func NewPipeline(s Stages) (*Pipeline, error) {
 	case s.Assessor == nil:
 		return nil, errors.New("pipeline: no Assessor")
 	}
-	return &Pipeline{stages: s}, nil
-}
-
-// PrepareMessage cleans, segments and, in full mode, encodes one message.
-// The result never changes and may be kept for the life of the conversation.
-func (p *Pipeline) PrepareMessage(ctx context.Context, m Message, mode Mode) (*Prepared, error) {
-	out := &Prepared{Message: m}
-	out.Clean, out.From, out.To = p.stages.Cleaner.Clean(m.Text)
-	if len(out.Clean) == 0 {
-		return out, nil
-	}
-	out.Tokens = p.stages.Segmenter.Segment(out.Clean)
-	out.Slots = p.stages.Slots.FindSlots(out.Clean, m.SentAt)
-	if mode == ModeFull {
-		v, err := p.stages.Encoder.Encode(ctx, []string{string(out.Clean)})
-		if err != nil {
-			return nil, fmt.Errorf("encode: %w", err)
-		}
-		out.Vector = v[0]
-	}
-	return out, nil
-}
-
-// Prepare validates a transcript and does everything that comes before the
-// model: the per-message work and the rules. Training uses it too.
-func (p *Pipeline) Prepare(ctx context.Context, t Transcript, mode Mode) (*Document, error) {
-	if mode == ModeFull && p.stages.Encoder == nil {
-		return nil, &InputError{Code: "no_encoder", Message: "这个程序没有句向量模型，只能用 fast 模式", Where: "mode"}
-	}
-	if err := t.Validate(); err != nil {
-		return nil, err
-	}
-	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
-	for i := range t.Messages {
-		m, err := p.PrepareMessage(ctx, t.Messages[i], mode)
-		if err != nil {
-			return nil, fmt.Errorf("prepare message %d: %w", i, err)
-		}
-		doc.Messages[i] = m
-	}
-	doc.Hits = p.stages.Matcher.Match(doc)
-	return doc, nil
+	return &Pipeline{
+		stages:   s,
+		preparer: Preparer{Cleaner: s.Cleaner, Segmenter: s.Segmenter, Slots: s.Slots, Encoder: s.Encoder, Matcher: s.Matcher},
+	}, nil
 }
 
 // Analyze runs every stage. It returns an *InputError for input that breaks a
@@ -100,7 +63,7 @@ func (p *Pipeline) Prepare(ctx context.Context, t Transcript, mode Mode) (*Docum
 func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analysis, error) {
 	clock := stopwatch{start: time.Now(), stages: map[string]float64{}}
 	clock.last = clock.start
-	doc, err := p.Prepare(ctx, t, mode)
+	doc, err := p.preparer.Document(ctx, t, mode)
 	if err != nil {
 		return nil, err
 	}

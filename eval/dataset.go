@@ -58,3 +58,41 @@ func Load(path string) ([]Example, error) {
 		}
 	}
 }
+
+// LoadVotes reads the shares of satisfaction votes −2…2 by conversation from
+// a JSONL file of rows {"id", "votes": {"S": {"-2": n, …, "2": n}}}.
+func LoadVotes(path string) (map[string][5]float64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("打不开数据文件：%w", err)
+	}
+	defer f.Close()
+	out := map[string][5]float64{}
+	d := json.NewDecoder(bufio.NewReader(f))
+	for row := 1; ; row++ {
+		var r struct {
+			ID    string
+			Votes struct{ S map[string]float64 }
+		}
+		err := d.Decode(&r)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s 第 %d 行不是合法的 JSON：%w", path, row, err)
+		}
+		var shares [5]float64
+		total := 0.0
+		for i, vote := range []string{"-2", "-1", "0", "1", "2"} {
+			shares[i] = r.Votes.S[vote]
+			total += shares[i]
+		}
+		if total <= 0 {
+			return nil, fmt.Errorf("%s 第 %d 行没有 votes.S", path, row)
+		}
+		for i := range shares {
+			shares[i] /= total
+		}
+		out[r.ID] = shares
+	}
+}

@@ -1,0 +1,428 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/web"
+)
+
+// shared is one real engine for every test that writes nothing: loading it
+// takes a second.
+var shared = sync.OnceValues(func() (*engine, error) {
+	return newEngine(context.Background(), buildOptions{mode: qingting.ModeFull})
+})
+
+// run executes a command line in an empty environment.
+func run(t testing.TB, stdin string, args ...string) (code int, out, errOut string) {
+	return runWith(t, nil, stdin, args...)
+}
+
+func runWith(t testing.TB, env map[string]string, stdin string, args ...string) (code int, out, errOut string) {
+	var stdout, stderr bytes.Buffer
+	p := &program{in: strings.NewReader(stdin), out: &stdout, err: &stderr, getenv: func(k string) string { return env[k] }}
+	p.build = func(ctx context.Context, o buildOptions) (*engine, error) {
+		if o.data != "" || o.cases != "" {
+			return newEngine(ctx, o)
+		}
+		e, err := shared()
+		if err != nil {
+			return nil, err
+		}
+		return &engine{pipeline: e.pipeline, library: e.library, ids: e.ids, parts: e.parts, stages: e.stages}, nil // close leaves it open
+	}
+	code = p.run(t.Context(), args)
+	return code, stdout.String(), stderr.String()
+}
+
+func TestUsageErrors(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "x.db")
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"没有的命令":       {[]string{"trriage"}, 64, `没有 "trriage" 这个命令`},
+		"没有的选项":       {[]string{"triage", "--jsn", "-"}, 64, "没有 --jsn 这个选项"},
+		"没有文件":        {[]string{"triage"}, 64, "请给出一个文件"},
+		"两个文件":        {[]string{"triage", "a", "b"}, 64, "请给出一个文件"},
+		"选项没有值":       {[]string{"triage", "-", "--mode"}, 64, "--mode 后面要给出值"},
+		"选项值不对":       {[]string{"triage", "-", "-j", "x"}, 64, `--workers 的值 "x" 不对`},
+		"模式不对":        {[]string{"triage", "-", "--mode", "best"}, 64, "可选 full 或 fast"},
+		"格式不对":        {[]string{"triage", "-", "--format", "xlsx"}, 64, "text、json、jsonl、csv"},
+		"编码不对":        {[]string{"triage", "-", "--charset", "latin1"}, 64, "不认识的编码"},
+		"线程数不对":       {[]string{"triage", "-", "-j", "0"}, 64, "-j 至少是 1"},
+		"两种案例":        {[]string{"triage", "-", "--data", "a", "--cases", "b"}, 64, "只能用一个"},
+		"没有这个文件":      {[]string{"triage", "没有.txt"}, 65, "找不到文件 没有.txt"},
+		"是目录":         {[]string{"triage", "."}, 65, "是一个目录"},
+		"没有案例文件":      {[]string{"triage", "-", "--cases", bad}, 65, "找不到案例文件"},
+		"serve 多了参数":  {[]string{"serve", "x"}, 64, "serve 不接受参数"},
+		"地址不对":        {[]string{"serve", "--addr", "8080"}, 64, "127.0.0.1:8080 的样子"},
+		"cases 没有的命令": {[]string{"cases", "lst"}, 64, `cases 没有 "lst" 这个命令`},
+		"案例类型不对":      {[]string{"cases", "list", "--type", "x"}, 64, "price.hidden_fee"},
+		"检索没有写":       {[]string{"cases", "search"}, 64, "请写出要检索的问题"},
+	} {
+		code, out, errOut := run(t, "客户：一", tt.args...)
+		require.Equal(t, tt.code, code, "%s: %s", name, errOut)
+		require.Contains(t, errOut, tt.want, name)
+		require.Empty(t, out, name)
+	}
+}
+
+// TestHelpIsChinese: every command explains itself with an example, and no
+// English sentence of the library is left.
+func TestHelpIsChinese(t *testing.T) {
+	var all func(c *cobra.Command, path []string)
+	n := 0
+	all = func(c *cobra.Command, path []string) {
+		code, out, errOut := run(t, "", append(path, "--help")...)
+		require.Equal(t, 0, code)
+		require.Empty(t, errOut)
+		require.Contains(t, out, "用法：")
+		require.Contains(t, out, "例子：")
+		require.NotRegexp(t, `Usage|Flags|Available|help for|default `, out)
+		n++
+		for _, sub := range c.Commands() {
+			if !sub.Hidden {
+				all(sub, append(path[:len(path):len(path)], sub.Name()))
+			}
+		}
+	}
+	all((&program{}).command(), nil)
+	require.GreaterOrEqual(t, n, 11)
+	code, out, _ := run(t, "", "help", "triage")
+	require.Equal(t, 0, code)
+	require.Contains(t, out, "--charset")
+}
+
+func TestVersion(t *testing.T) {
+	code, out, errOut := run(t, "", "version")
+	require.Equal(t, 0, code, errOut)
+	for _, want := range []string{"倾听 qingting", "提交", "模型", "句向量 bge", "词典", "内核", "标签   1.3"} {
+		require.Contains(t, out, want)
+	}
+}
+
+func TestTriageText(t *testing.T) {
+	code, out, errOut := run(t, "", "triage", "../../examples/renewal.txt")
+	require.Equal(t, 0, code, errOut)
+	require.Empty(t, errOut, "one conversation needs no summary")
+	require.NotContains(t, out, "\x1b")
+	for _, want := range []string{"7 条消息", "完整模式", "投诉", "12315", "监管投诉", "优先级    P1", "回复草稿", "理性版", "情绪版"} {
+		require.Contains(t, out, want)
+	}
+}
+
+func TestTriageJSON(t *testing.T) {
+	code, out, errOut := run(t, "客户：你们的外卖汤全洒了😡，我要退款\n", "triage", "-", "--json")
+	require.Equal(t, 0, code, errOut)
+	require.Equal(t, 1, strings.Count(out, "\n"), "one line when it is not a terminal")
+	a := decode(t, out)
+	require.Equal(t, "1", a.Schema)
+	require.Equal(t, qingting.ModeFull, a.Mode)
+	require.Equal(t, qingting.KindComplaint, a.Kind.Code)
+	require.Len(t, a.Model, 12)
+
+	code, out, _ = run(t, "客户：你们的外卖汤全洒了😡，我要退款\n", "triage", "-", "--jsonl", "--mode", "fast")
+	require.Equal(t, 0, code)
+	require.Equal(t, qingting.ModeFast, decode(t, out).Mode)
+}
+
+func decode(t testing.TB, line string) *qingting.Analysis {
+	var a qingting.Analysis
+	d := json.NewDecoder(strings.NewReader(line))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&a), line)
+	return &a
+}
+
+// TestQuotesAreOriginal: every span of every example lies on the characters
+// that were submitted.
+func TestQuotesAreOriginal(t *testing.T) {
+	lines, err := os.ReadFile("../../examples/batch.jsonl")
+	require.NoError(t, err)
+	code, out, errOut := run(t, string(lines), "triage", "-", "--jsonl", "-j", "2")
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, errOut, "共 5 个会话，失败 0 个")
+	in := strings.Split(strings.TrimSpace(string(lines)), "\n")
+	spans := 0
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		var tr qingting.Transcript
+		require.NoError(t, json.Unmarshal([]byte(in[i]), &tr))
+		a := decode(t, line)
+		require.Equal(t, tr.ID, a.ID)
+		check := func(s qingting.Span) {
+			spans++
+			text := []rune(tr.Messages[s.Message].Text)
+			require.Equal(t, string(text[s.Start:s.End]), s.Quote)
+			require.Equal(t, tr.Messages[s.Message].ID, s.MessageID)
+		}
+		for _, x := range a.Types {
+			for _, s := range x.Evidence {
+				check(s)
+			}
+		}
+		for _, x := range a.Claims {
+			for _, s := range x.Evidence {
+				check(s)
+			}
+		}
+		for _, x := range a.Risk.Signals {
+			check(x.Span)
+		}
+		for _, x := range a.Slots {
+			check(x.Span)
+		}
+	}
+	require.Positive(t, spans)
+}
+
+func TestTriageBatch(t *testing.T) {
+	in := `{"id":"a","messages":[{"role":"customer","text":"快递丢了"}]}` + "\n" +
+		`{"id":"b","messages":[{"role":"customer","text":3}]}` + "\n" +
+		`not json` + "\n" +
+		`{"id":"d","messages":[{"role":"customer","text":"谢谢你们，处理得很快"}]}` + "\n"
+	code, out, errOut := run(t, in, "triage", "-", "--jsonl")
+	require.Equal(t, 1, code)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 4)
+	require.Equal(t, "a", decode(t, lines[0]).ID)
+	require.JSONEq(t, `{"line":2,"id":"b","error":{"code":"wrong_type","message":"第 2 行 messages[0].text：应当是字符串，却是数字"}}`, lines[1])
+	require.Contains(t, lines[2], `{"line":3,"id":null,"error":{"code":"bad_json"`)
+	require.Equal(t, "d", decode(t, lines[3]).ID)
+	require.Contains(t, errOut, "共 4 个会话，失败 2 个")
+
+	code, out, _ = run(t, in, "triage", "-")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "✗ 会话 2 · b 无法分析")
+	require.Contains(t, out, "会话 4 · d · 1 条消息")
+}
+
+func TestTriageCSVInGBK(t *testing.T) {
+	data, err := os.ReadFile("../../examples/tickets.csv")
+	require.NoError(t, err)
+	gbk, err := simplifiedchinese.GB18030.NewEncoder().Bytes(data)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "导出.csv")
+	require.NoError(t, os.WriteFile(file, gbk, 0o600))
+	code, out, errOut := run(t, "", "triage", file, "--jsonl", "--mode", "fast")
+	require.Equal(t, 0, code, errOut)
+	var ids []string
+	for line := range strings.Lines(out) {
+		ids = append(ids, decode(t, line).ID)
+	}
+	require.Equal(t, []string{"T-1001", "T-1002", "T-1003"}, ids)
+}
+
+func TestTriageExitCodes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		in   string
+		args []string
+		code int
+		want string
+	}{
+		"空":         {"", nil, 65, "输入是空的"},
+		"坏字节":       {"客户：一二三\n客服：\xff好", nil, 65, ""},
+		"坏 JSON":    {`{"messages":[`, nil, 65, "没有结束"},
+		"一条太长":      {"客户：" + strings.Repeat("长", 4001), nil, 1, ""},
+		"坏的一行":      {"{\"messages\":1}\n", []string{"--format", "jsonl"}, 1, ""},
+		"表头不认识":     {"a,b\n1,2\n", []string{"--format", "csv"}, 65, "表头"},
+		"没有说什么":     {"客户：\n", nil, 0, ""},
+		"GBK 当 UTF": {"\xbf\xcd\xbb\xa7\xa3\xba\xcd\xcb\xc7\xae", []string{"--charset", "utf-8"}, 65, ""},
+	} {
+		code, out, errOut := run(t, tt.in, append([]string{"triage", "-", "--json"}, tt.args...)...)
+		require.Equal(t, tt.code, code, "%s: %s %s", name, out, errOut)
+		require.Contains(t, errOut, tt.want, name)
+	}
+}
+
+// TestServeAnswersLikeTriage runs the real service on a real port and
+// compares its answer with the command's.
+func TestServeAnswersLikeTriage(t *testing.T) {
+	const conversation = `{"id":"c1","messages":[{"message_id":"m1","role":"customer","text":"<b>你们</b>店的蛋糕里吃出头发，我要退款 & 赔偿200，不然找12315😡","sent_at":"2026-03-01T09:00:00+08:00"}]}`
+	code, want, errOut := run(t, conversation, "triage", "-", "--json")
+	require.Equal(t, 0, code, errOut)
+
+	e, err := shared()
+	require.NoError(t, err)
+	server, err := web.New(e.pipeline, e.library, web.Options{Hosts: []string{}, Components: func() []web.Component { return e.components(false) }})
+	require.NoError(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, ln) }()
+	base := "http://" + ln.Addr().String()
+	response, err := http.Post(base+"/v1/analyze", "application/json", strings.NewReader(conversation))
+	require.NoError(t, err)
+	got, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	require.NoError(t, err)
+	require.Equal(t, 200, response.StatusCode, string(got))
+	require.Equal(t, stable(want), stable(string(got)))
+	require.Contains(t, string(got), "<b>", "not escaped")
+
+	// The command builds fast mode without the encoder; the service has it.
+	fast, err := newEngine(t.Context(), buildOptions{mode: qingting.ModeFast})
+	require.NoError(t, err)
+	defer fast.close()
+	var tr qingting.Transcript
+	require.NoError(t, json.Unmarshal([]byte(conversation), &tr))
+	a, err := fast.pipeline.Analyze(t.Context(), tr, qingting.ModeFast)
+	require.NoError(t, err)
+	var line bytes.Buffer
+	require.NoError(t, web.Encode(&line, a, false))
+	response, err = http.Post(base+"/v1/analyze?mode=fast", "application/json", strings.NewReader(conversation))
+	require.NoError(t, err)
+	got, err = io.ReadAll(response.Body)
+	response.Body.Close()
+	require.NoError(t, err)
+	require.Equal(t, stable(line.String()), stable(string(got)))
+
+	ready, err := http.Get(base + "/readyz")
+	require.NoError(t, err)
+	body, _ := io.ReadAll(ready.Body)
+	ready.Body.Close()
+	require.Contains(t, string(body), `"component":"encoder","status":"ok","id":"bge`)
+	found, err := http.Post(base+"/v1/cases/search", "application/json", strings.NewReader(`{"query":"蛋糕里吃出头发","limit":2}`))
+	require.NoError(t, err)
+	body, _ = io.ReadAll(found.Body)
+	found.Body.Close()
+	require.Equal(t, 200, found.StatusCode)
+	require.Contains(t, string(body), `"status":"`)
+	stop()
+	require.NoError(t, <-ended)
+}
+
+// stable takes away what depends on the clock: the time an answer took, and
+// the deadlines of drafts, which count from now.
+func stable(answer string) string {
+	answer = regexp.MustCompile(`"latency_ms":\{.*\}\}`).ReplaceAllString(answer, "")
+	return regexp.MustCompile(`"due_at":"[^"]*"`).ReplaceAllString(answer, "")
+}
+
+// syncBuffer is written by the service and read by the test.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// TestServeCommand starts the command as a user does, with an empty folder
+// and environment, and stops it as a process manager does.
+func TestServeCommand(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "新的目录")
+	var log syncBuffer
+	p := &program{in: strings.NewReader(""), out: io.Discard, err: &log, getenv: func(string) string { return "" }, build: newEngine}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	started := time.Now()
+	go func() { ended <- p.run(ctx, []string{"serve", "--addr", "127.0.0.1:0", "--data", data}) }()
+	var base string
+	require.Eventually(t, func() bool {
+		m := regexp.MustCompile(`网页=(http://[^/]+)/`).FindStringSubmatch(log.String())
+		if m != nil {
+			base = m[1]
+		}
+		return m != nil
+	}, 30*time.Second, 10*time.Millisecond, log.String())
+	t.Logf("ready after %v", time.Since(started))
+	response, err := http.Post(base+"/v1/analyze?mode=fast", "text/plain", strings.NewReader("客户：绝密原话，快递丢了"))
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, 200, response.StatusCode)
+	require.FileExists(t, filepath.Join(data, databaseName))
+	_, _, second := runServe(t, base)
+	require.Contains(t, second, "已被占用")
+	stop()
+	require.Equal(t, 0, <-ended)
+	require.NotContains(t, log.String(), "绝密原话")
+	require.Contains(t, log.String(), "已停止")
+}
+
+// runServe tries to serve on an address that is taken.
+func runServe(t testing.TB, base string) (code int, out, errOut string) {
+	return run(t, "", "serve", "--addr", strings.TrimPrefix(base, "http://"))
+}
+
+func TestCases(t *testing.T) {
+	code, out, errOut := run(t, "", "cases", "list", "--data", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, 0, code, errOut)
+	require.Regexp(t, `共 \d{3} 个案例`, out)
+	require.Greater(t, strings.Count(out, "\n"), 100, "all of them")
+	code, out, _ = run(t, "", "cases", "list", "--type", "privacy.leak", "--limit", "2", "--json", "--data", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, 0, code)
+	require.Equal(t, 2, strings.Count(out, `"type":"privacy.leak"`))
+
+	env := map[string]string{"QINGTING_DATA": filepath.Join(t.TempDir(), "data")}
+	one := `{"id":"new-1","title":"共享充电宝归还后仍计费","type":"price.hidden_fee","problem":"充电宝明明还了，机器没识别，一晚上扣了九十九","solution":"核对归还记录，退还多扣费用并修复仓位传感器","outcome":"resolved"}`
+	code, out, errOut = runWith(t, env, one, "cases", "add", "-")
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "已加入案例 new-1")
+	code, _, errOut = runWith(t, env, one, "cases", "add", "-")
+	require.Equal(t, 65, code)
+	require.Contains(t, errOut, "new-1")
+	code, _, errOut = runWith(t, env, `{"id":"x","title":"缺内容","type":"what","outcome":"resolved"}`, "cases", "add", "-")
+	require.Equal(t, 65, code, errOut)
+
+	code, out, errOut = runWith(t, env, "", "cases", "search", "充电宝还了还在扣钱")
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "1. ")
+	require.Contains(t, strings.SplitN(out, "\n", 2)[0], "共享充电宝归还后仍计费")
+	code, out, _ = runWith(t, env, "", "cases", "show", "new-1")
+	require.Equal(t, 0, code)
+	require.Contains(t, out, "核对归还记录")
+	code, _, errOut = runWith(t, env, "", "cases", "delete", "new-1")
+	require.Equal(t, 0, code, errOut)
+	code, _, errOut = runWith(t, env, "", "cases", "show", "new-1")
+	require.Equal(t, 65, code)
+	require.Contains(t, errOut, "没有编号为 new-1 的案例")
+
+	file := filepath.Join(t.TempDir(), "cases.jsonl")
+	require.NoError(t, os.WriteFile(file, []byte(one+"\n"+strings.Replace(one, "new-1", "new-2", 1)+"\n"), 0o600))
+	code, out, errOut = runWith(t, env, "", "cases", "import", file, "--dry-run")
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "将新增 2 个")
+	code, out, errOut = runWith(t, env, "", "cases", "import", file)
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "新增 2 个、替换 0 个")
+	require.NoError(t, os.WriteFile(file, []byte(one+"\n{\"id\":\"bad\"}\nx\n"), 0o600))
+	code, _, errOut = runWith(t, env, "", "cases", "import", file)
+	require.Equal(t, 65, code)
+	require.Contains(t, errOut, "第 2 行")
+	require.Contains(t, errOut, "第 3 行")
+
+	require.NoError(t, os.WriteFile(file, []byte(one+"\n"), 0o600))
+	code, out, errOut = run(t, "客户：充电宝还了还在扣钱，扣了99，退给我\n", "triage", "-", "--json", "--cases", file)
+	require.Equal(t, 0, code, errOut)
+	for _, m := range decode(t, out).Cases {
+		require.Equal(t, "new-1", m.ID)
+	}
+}

@@ -1,0 +1,563 @@
+package transcript
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/qingting-ai/qingting"
+)
+
+const (
+	customer = qingting.RoleCustomer
+	agent    = qingting.RoleAgent
+	bot      = qingting.RoleBot
+	system   = qingting.RoleSystem
+)
+
+type said struct {
+	role qingting.Role
+	text string
+}
+
+// outcome is a record in short: what was said, or the code of the error.
+type outcome struct {
+	line int
+	id   string
+	said []said
+	err  string
+}
+
+func readAll(t testing.TB, in io.Reader, opts Options) (out []outcome, fatal string) {
+	r, err := NewReader(in, opts)
+	if err != nil {
+		return nil, mustCode(t, err)
+	}
+	for rec, err := range r.All() {
+		if err != nil {
+			return out, mustCode(t, err)
+		}
+		o := outcome{line: rec.Line, id: rec.ID}
+		if rec.Err != nil {
+			o.err = mustCode(t, rec.Err)
+		}
+		for _, m := range rec.Transcript.Messages {
+			o.said = append(o.said, said{m.Role, m.Text})
+		}
+		out = append(out, o)
+	}
+	return out, ""
+}
+
+func mustCode(t testing.TB, err error) string {
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.True(t, errors.Is(err, qingting.ErrInvalid) || errors.Is(err, qingting.ErrTooLarge))
+	require.True(t, utf8.ValidString(err.Error()))
+	return e.Code
+}
+
+func TestText(t *testing.T) {
+	tests := map[string]struct {
+		in     string
+		single bool
+		want   []outcome
+		fatal  string
+	}{
+		"全角和半角冒号": {
+			in:   "客户：宽带又断了！\n客服:请稍等\n",
+			want: []outcome{{line: 1, said: []said{{customer, "宽带又断了！"}, {agent, "请稍等"}}}},
+		},
+		"各种称呼": {
+			in: "顾客：一\n用戶：二\n买家:三\n我：四\n坐席：五\n商家：六\n卖家：七\n机器人：八\n系统：九\nCustomer: ten\nAGENT：十一\n智能客服：十二\n人工客服:十三",
+			want: []outcome{{line: 1, said: []said{
+				{customer, "一"},
+				{customer, "二"},
+				{customer, "三"},
+				{customer, "四"},
+				{agent, "五"},
+				{agent, "六"},
+				{agent, "七"},
+				{bot, "八"},
+				{system, "九"},
+				{customer, "ten"},
+				{agent, "十一"},
+				{bot, "十二"},
+				{agent, "十三"},
+			}}},
+		},
+		"时间、工号和名字": {
+			in: "[10:21] 客户：a\n10:21:05 客服001：b\n2026-03-01 10:22 客户：c\n【客服】：d\n王小明（客户）：e\n客服(小李)：f\n(10:30) 客服小美：g\n1. 客户：h\n客服 张三：i\n客户 10:40\nj\n小陈-客服：k\n客户 [10:41]：l",
+			want: []outcome{{line: 1, said: []said{
+				{customer, "a"},
+				{agent, "b"},
+				{customer, "c"},
+				{agent, "d"},
+				{customer, "e"},
+				{agent, "f"},
+				{agent, "g"},
+				{customer, "h"},
+				{agent, "i"},
+				{customer, "j"},
+				{agent, "k"},
+				{customer, "l"},
+			}}},
+		},
+		"接着上一条的行": {
+			in:   "客户：我买的锅\n收到就是裂的\n\n订单号：A123\n客服：抱歉",
+			want: []outcome{{line: 1, said: []said{{customer, "我买的锅\n收到就是裂的\n\n订单号：A123"}, {agent, "抱歉"}}}},
+		},
+		"话里的冒号不是说话人": {
+			in:   "客户：我说一下经过\n客服态度太差了：一直推\n客户要求：退款",
+			want: []outcome{{line: 1, said: []said{{customer, "我说一下经过\n客服态度太差了：一直推\n客户要求：退款"}}}},
+		},
+		"空行和横线分开会话": {
+			in: "\n客户：一\n\n客户：二\n客服：三\n----\n客户：四\n===\n\n客服：五\n",
+			want: []outcome{
+				{line: 2, said: []said{{customer, "一"}}},
+				{line: 4, said: []said{{customer, "二"}, {agent, "三"}}},
+				{line: 7, said: []said{{customer, "四"}}},
+				{line: 10, said: []said{{agent, "五"}}},
+			},
+		},
+		"整份是一个会话": {
+			in: "客户：一\n\n客服：二\n---\n客户：三", single: true,
+			want: []outcome{{line: 1, said: []said{{customer, "一"}, {agent, "二\n---"}, {customer, "三"}}}},
+		},
+		"没有说话人就是客户": {
+			in:   "什么破网😡天天掉线\n打了三次电话没人管\n\n第二个人的留言",
+			want: []outcome{{line: 1, said: []said{{customer, "什么破网😡天天掉线\n打了三次电话没人管"}}}, {line: 4, said: []said{{customer, "第二个人的留言"}}}},
+		},
+		"空的消息留着": {
+			in:   "客户：\n客服：在的",
+			want: []outcome{{line: 1, said: []said{{customer, ""}, {agent, "在的"}}}},
+		},
+		"开头没人认领": {
+			in:   "喂你好\n客户：一\n\n客户：二",
+			want: []outcome{{line: 1, err: "missing_role"}, {line: 4, said: []said{{customer, "二"}}}},
+		},
+		"不认识的说话人": {
+			in:   "[10:20] 客户：一\n[10:21] 老板：二\n\n客户：三",
+			want: []outcome{{line: 1, err: "unknown_role"}, {line: 4, said: []said{{customer, "三"}}}},
+		},
+		"一条太长": {
+			in:   "客户：一\n客服：" + strings.Repeat("长", 4001) + "\n\n客户：二",
+			want: []outcome{{line: 1, err: "message_too_long"}, {line: 4, said: []said{{customer, "二"}}}},
+		},
+		"正好四千": {
+			in:   "客户：" + strings.Repeat("😡", 4000),
+			want: []outcome{{line: 1, said: []said{{customer, strings.Repeat("😡", 4000)}}}},
+		},
+		"会话太长": {
+			in:   strings.Repeat("客户："+strings.Repeat("长", 3999)+"\n", 51) + "\n客户：二",
+			want: []outcome{{line: 1, err: "transcript_too_long"}, {line: 53, said: []said{{customer, "二"}}}},
+		},
+		"大得放不下": {
+			in:   strings.Repeat("客户："+strings.Repeat("长", 3000)+"\n", 2000) + "\n客户：二",
+			want: []outcome{{line: 1, err: "transcript_too_long"}, {line: 2002, said: []said{{customer, "二"}}}},
+		},
+		"坏字节只坏一个会话": {
+			in:   "客户：网络不好\n客服：好\xff的我们看看\n\n客户：二",
+			want: []outcome{{line: 1, err: "bad_encoding"}, {line: 4, said: []said{{customer, "二"}}}},
+		},
+		"空文件":  {in: "", fatal: "empty_input"},
+		"只有空行": {in: "\n \n---\n", fatal: "empty_input"},
+		"CRLF": {in: "客户：一\r\n客服：二\r\n", want: []outcome{{line: 1, said: []said{{customer, "一"}, {agent, "二"}}}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, fatal := readAll(t, strings.NewReader(tt.in), Options{Format: FormatText, Single: tt.single})
+			require.Equal(t, tt.fatal, fatal)
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestTextTimes(t *testing.T) {
+	in := "2026-03-01 10:22:30 客户：a\n[2026年3月1日 10:23] 客服：b\n客户 2026/3/1 10:24\nc\n10:25 客户：d"
+	tr, err := One(strings.NewReader(in), Options{})
+	require.NoError(t, err)
+	beijing := time.FixedZone("CST", 8*3600)
+	for i, want := range []time.Time{time.Date(2026, 3, 1, 10, 22, 30, 0, beijing), time.Date(2026, 3, 1, 10, 23, 0, 0, beijing), time.Date(2026, 3, 1, 10, 24, 0, 0, beijing), {}} {
+		require.True(t, want.Equal(tr.Messages[i].SentAt), "%d: %v", i, tr.Messages[i].SentAt)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	one := []said{{customer, "一"}}
+	deep := strings.Repeat("[", 31) + strings.Repeat("]", 31)
+	tests := map[string]struct {
+		in    string
+		want  []outcome
+		fatal string
+	}{
+		"对象":   {in: `{"id":"c1","future":{"a":[1,"x",null,true]},"messages":[{"role":"customer","text":"一","seq":1,"is_final":false,"asr":{"confidence":0.9,"x":1},"sent_at":"2026-03-01T09:00:00+08:00"}]}`, want: []outcome{{line: 1, id: "c1", said: one}}},
+		"多行对象": {in: "\n{\n \"messages\": [\n {\"role\":\"customer\",\n\"text\":\"一\"}]\n}\n", want: []outcome{{line: 2, said: one}}},
+		"消息数组": {in: `[{"role":"customer","text":"一"},{"role":"agent","text":"二"}]`, want: []outcome{{line: 1, said: []said{{customer, "一"}, {agent, "二"}}}}},
+		"会话数组": {in: "[{\"id\":\"a\",\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]},\n{\"id\":\"b\",\"messages\":[]},\n {\"id\":\"c\",\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]}]", want: []outcome{
+			{line: 1, id: "a", said: one}, {line: 2, id: "b", err: "empty_transcript"}, {line: 3, id: "c", said: one},
+		}},
+		"数组的数组": {in: `[[{"role":"customer","text":"一"}],[{"role":"customer","text":"一"}]]`, want: []outcome{{line: 1, said: one}, {line: 1, said: one}}},
+		"一行一个": {in: "{\"id\":\"a\",\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]}\n\n{\"id\":\"b\",\"messages\":[{\"role\":\"customer\"\n{\"id\":\"c\",\"messages\":[{\"role\":\"客户\",\"text\":\"一\"}]}\n[{\"role\":\"customer\",\"text\":\"一\"}]", want: []outcome{
+			{line: 1, id: "a", said: one}, {line: 3, err: "bad_json"}, {line: 4, id: "c", err: "unknown_role"}, {line: 5, said: one},
+		}},
+		"坏字节只坏一行": {in: "{\"messages\":[{\"role\":\"customer\",\"text\":\"一二三四\"}]}\n{\"messages\":[{\"role\":\"customer\",\"text\":\"一\xff\"}]}\n{\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]}", want: []outcome{
+			{line: 1, said: []said{{customer, "一二三四"}}}, {line: 2, err: "bad_encoding"}, {line: 3, said: one},
+		}},
+		"text 不是字符串":    {in: `{"id":"x","messages":[{"role":"customer","text":12}]}`, want: []outcome{{line: 1, id: "x", err: "wrong_type"}}},
+		"缺 text":        {in: `{"messages":[{"role":"customer"}]}`, want: []outcome{{line: 1, err: "missing_text"}}},
+		"text 是 null":   {in: `{"messages":[{"role":"customer","text":null}]}`, want: []outcome{{line: 1, err: "wrong_type"}}},
+		"缺 role":        {in: `{"messages":[{"text":"一"}]}`, want: []outcome{{line: 1, err: "missing_role"}}},
+		"缺 messages":    {in: `{"id":"x"}`, want: []outcome{{line: 1, id: "x", err: "missing_messages"}}},
+		"messages 不是数组": {in: `{"messages":{"role":"customer"}}`, want: []outcome{{line: 1, err: "wrong_type"}}},
+		"id 是数字":        {in: `{"id":7,"messages":[]}`, want: []outcome{{line: 1, err: "wrong_type"}}},
+		"时间写错":          {in: `{"messages":[{"role":"customer","text":"一","sent_at":"昨天"}]}`, want: []outcome{{line: 1, err: "bad_time"}}},
+		"重复的字段":         {in: `{"messages":[{"role":"customer","text":"一","text":"二"}]}`, want: []outcome{{line: 1, err: "duplicate_field"}}},
+		"半个代理对":         {in: `{"messages":[{"role":"customer","text":"\ud83d"}]}`, want: []outcome{{line: 1, err: "lone_surrogate"}}},
+		"整个代理对":         {in: `{"messages":[{"role":"customer","text":"\ud83d\ude21\ufffd"}]}`, want: []outcome{{line: 1, said: []said{{customer, "😡\uFFFD"}}}}},
+		"32 层":          {in: `{"x":` + deep + `,"messages":[{"role":"customer","text":"一"}]}`, want: []outcome{{line: 1, said: one}}},
+		"33 层":          {in: `{"x":[` + deep + `],"messages":[]}`, want: []outcome{{line: 1, err: "json_too_deep"}}},
+		"没有结束":          {in: "{\n\"messages\":[", fatal: "bad_json"},
+		"数组没有结束":        {in: `[{"messages":[{"role":"customer","text":"一"}]}`, want: []outcome{{line: 1, said: one}}, fatal: "bad_json"},
+		"后面还有":          {in: `[{"messages":[{"role":"customer","text":"一"}]}] 完`, want: []outcome{{line: 1, said: one}}, fatal: "bad_json"},
+		"空数组":           {in: `[]`, fatal: "empty_input"},
+		"一条坏消息":         {in: `[{"role":"customer","text":"一"},{"role":"boss","text":"二"},{"role":"agent","text":"三"}]`, want: []outcome{{line: 1, err: "unknown_role"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, fatal := readAll(t, strings.NewReader(tt.in), Options{})
+			require.Equal(t, tt.fatal, fatal)
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestJSONErrorsNamePathAndLine(t *testing.T) {
+	_, err := One(strings.NewReader("{\"messages\":[\n{\"role\":\"customer\",\"text\":\"一\"},\n{\"role\":\"老板\",\"text\":\"二\"}]}"), Options{})
+	require.EqualError(t, err, `第 3 行 messages[1].role：不认识的角色 "老板"，只能是 customer、agent、bot 或 system`)
+
+	_, err = One(strings.NewReader(`{"messages":[{"role":"customer","text":{"a":1}}]}`), Options{})
+	require.EqualError(t, err, `第 1 行 messages[0].text：应当是字符串，却是对象`)
+
+	_, err = One(strings.NewReader("{\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}],\n\"id\" \"x\"}"), Options{})
+	require.EqualError(t, err, `第 2 行：JSON 写法有误，在这一行的第 6 个字附近，请检查引号、逗号和括号`)
+
+	_, err = One(strings.NewReader("{\"messages\":[]}\n{\"messages\":[]}"), Options{})
+	require.ErrorContains(t, err, "第 1 行 messages")
+
+	_, err = One(strings.NewReader("{\"messages\":[{\"role\":\"agent\",\"text\":\"\"}]}\n{\"messages\":[]}"), Options{})
+	require.ErrorContains(t, err, "一次只接受一个")
+}
+
+func TestJSONFields(t *testing.T) {
+	in := `{"id":"c1","channel":"asr","customer_ref":"u9","messages":[{"message_id":"m1","seq":3,"role":"customer","text":"一","sent_at":"2026-03-01T09:00:00+08:00","is_final":true,"asr":{"confidence":0.9,"rate_cpm":320}}]}`
+	got, err := One(strings.NewReader(in), Options{})
+	require.NoError(t, err)
+	var want qingting.Transcript
+	require.NoError(t, json.Unmarshal([]byte(in), &want))
+	require.True(t, want.Messages[0].SentAt.Equal(got.Messages[0].SentAt))
+	want.Messages[0].SentAt = got.Messages[0].SentAt
+	require.Equal(t, want, got)
+}
+
+func TestCSV(t *testing.T) {
+	tests := map[string]struct {
+		in    string
+		want  []outcome
+		fatal string
+	}{
+		"按会话编号合并": {in: "会话编号,角色,内容,时间\nc1,客户,\"又断了,第三次\",2026-03-01 10:00\nc1,客服,\"请\n\"\"稍等\"\"\",\n\nc2,用户,一,10:01\n", want: []outcome{
+			{line: 2, id: "c1", said: []said{{customer, "又断了,第三次"}, {agent, "请\n\"稍等\""}}}, {line: 6, id: "c2", said: []said{{customer, "一"}}},
+		}},
+		"英文表头、制表符": {in: "Conversation ID\trole\ttext\na\tcustomer\t一\na\tagent\t二\n", want: []outcome{{line: 2, id: "a", said: []said{{customer, "一"}, {agent, "二"}}}}},
+		"一列内容":     {in: "投诉内容\n第一条\n\"客户：一\n客服：二\"\n", want: []outcome{{line: 2, said: []said{{customer, "第一条"}}}, {line: 3, said: []said{{customer, "一"}, {agent, "二"}}}}},
+		"空的内容留着":   {in: "会话编号,角色,内容\na,客户,\na,客服,二\n", want: []outcome{{line: 2, id: "a", said: []said{{customer, ""}, {agent, "二"}}}}},
+		"不认识的角色":   {in: "会话编号,角色,内容\na,老板,一\nb,客户,一\n", want: []outcome{{line: 2, id: "a", err: "unknown_role"}, {line: 3, id: "b", said: []said{{customer, "一"}}}}},
+		"列数不对":     {in: "会话编号,角色,内容\na,客户,一,多了\nb,客户,一\n", want: []outcome{{line: 2, id: "a", err: "bad_csv"}, {line: 3, id: "b", said: []said{{customer, "一"}}}}},
+		"引号在中间":    {in: "会话编号,角色,内容\na,客户,说\"好\"\nb,客户,\"一\"二\nc,客户,一\n", want: []outcome{{line: 2, id: "a", err: "bad_csv"}, {line: 3, id: "b", err: "bad_csv"}, {line: 4, id: "c", said: []said{{customer, "一"}}}}},
+		"引号没有闭合":   {in: "会话编号,角色,内容\na,客户,一\nb,客户,\"一\nc,客户,一\n", want: []outcome{{line: 2, id: "a", err: "bad_csv"}}, fatal: "bad_csv"},
+		"行不在一起":    {in: "会话编号,角色,内容\na,客户,一\nb,客户,二\na,客服,三\n", want: []outcome{{line: 2, id: "a", said: []said{{customer, "一"}}}, {line: 3, id: "b", said: []said{{customer, "二"}}}, {line: 4, id: "a", err: "scattered_rows"}}},
+		"没有编号":     {in: "会话编号,角色,内容\n,客户,一\n", want: []outcome{{line: 2, err: "missing_id"}}},
+		"没有角色列":    {in: "工单号,内容\nT1,一\nT2,二\n", want: []outcome{{line: 2, id: "T1", said: []said{{customer, "一"}}}, {line: 3, id: "T2", said: []said{{customer, "二"}}}}},
+		"坏字节只坏一个":  {in: "会话编号,角色,内容\na,客户,好\xfe的\nb,客户,一\n", want: []outcome{{line: 2, id: "a", err: "bad_encoding"}, {line: 3, id: "b", said: []said{{customer, "一"}}}}},
+		"看不懂的时间":   {in: "会话编号,角色,内容,时间\na,客户,一,前天\n", want: []outcome{{line: 2, id: "a", err: "bad_time"}}},
+		"只有表头":     {in: "会话编号,角色,内容\n", fatal: "empty_input"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, fatal := readAll(t, strings.NewReader(tt.in), Options{})
+			require.Equal(t, tt.fatal, fatal)
+			require.Equal(t, tt.want, got)
+		})
+	}
+	_, fatal := readAll(t, strings.NewReader("a,b\n1,2\n"), Options{Format: FormatCSV})
+	require.Equal(t, "unknown_columns", fatal)
+	got, fatal := readAll(t, strings.NewReader("第一条\n第二条\n"), Options{Format: FormatCSV})
+	require.Empty(t, fatal)
+	require.Len(t, got, 2)
+}
+
+// encodings gives the same text in every encoding that is detected.
+func encodings(t testing.TB, s string) map[string][]byte {
+	must := func(b []byte, err error) []byte {
+		require.NoError(t, err)
+		return b
+	}
+	le := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	be := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	return map[string][]byte{
+		"utf-8": []byte(s), "utf-8 bom": []byte("\xEF\xBB\xBF" + s),
+		"gb18030":      must(simplifiedchinese.GB18030.NewEncoder().Bytes([]byte(s))),
+		"utf-16le bom": append([]byte("\xFF\xFE"), must(le.NewEncoder().Bytes([]byte(s)))...),
+		"utf-16be bom": append([]byte("\xFE\xFF"), must(be.NewEncoder().Bytes([]byte(s)))...),
+		"utf-16le":     must(le.NewEncoder().Bytes([]byte(s))),
+		"utf-16be":     must(be.NewEncoder().Bytes([]byte(s))),
+	}
+}
+
+func TestEncodings(t *testing.T) {
+	inputs := map[string]string{
+		"文本":  "客户：快递放门口被雨淋了😡，上海的“上”和ĊĀ都要对\n客服：好的，我来处理\n",
+		"短句":  "退钱",
+		"行":   "{\"messages\":[{\"role\":\"customer\",\"text\":\"快递员把件丢在楼下，丢了谁赔\"}]}\n{\"messages\":[{\"role\":\"customer\",\"text\":\"一个\"}]}\n",
+		"对象":  "{\n\"messages\":[{\"role\":\"customer\",\"text\":\"快递员把件丢在楼下，丢了谁赔\"}]}\n",
+		"表":   "会话编号,角色,内容\nc1,客户,我的快递不见了\nc1,客服,请稍等\n",
+		"长":   strings.Repeat("客户：话费莫名其妙少了五十块，你们给个说法\n客服：我查一下账单\n\n", 3000),
+		"英文头": strings.Repeat("Customer: please call me back\n\n", 3000) + "客户：先说英文，后面才有中文\n",
+	}
+	for name, in := range inputs {
+		want, fatal := readAll(t, strings.NewReader(in), Options{})
+		require.Empty(t, fatal)
+		for set, data := range encodings(t, in) {
+			if name == "短句" && set != "utf-8" && set != "utf-8 bom" && !strings.HasSuffix(set, "bom") {
+				continue // four bytes do not tell GBK from UTF-16
+			}
+			t.Run(name+"/"+set, func(t *testing.T) {
+				got, fatal := readAll(t, bytes.NewReader(data), Options{})
+				require.Empty(t, fatal)
+				require.Equal(t, want, got)
+				explicit, fatal := readAll(t, bytes.NewReader(data), Options{Charset: strings.TrimSuffix(set, " bom")})
+				require.Empty(t, fatal)
+				require.Equal(t, want, explicit)
+			})
+		}
+	}
+	big5, err := traditionalchinese.Big5.NewEncoder().Bytes([]byte("客戶：網路又斷了\n客服：您好"))
+	require.NoError(t, err)
+	got, fatal := readAll(t, bytes.NewReader(big5), Options{Charset: "Big5"})
+	require.Empty(t, fatal)
+	require.Equal(t, []outcome{{line: 1, said: []said{{customer, "網路又斷了"}, {agent, "您好"}}}}, got)
+
+	_, fatal = readAll(t, strings.NewReader("客户：一"), Options{Charset: "ebcdic"})
+	require.Equal(t, "unknown_charset", fatal)
+}
+
+func TestBadBytesAreNamed(t *testing.T) {
+	gbk, err := simplifiedchinese.GB18030.NewEncoder().Bytes([]byte("客户：快递丢了谁来赔偿\n客服：请您稍等\n"))
+	require.NoError(t, err)
+	tests := map[string]struct {
+		in     []byte
+		set    string
+		line   int
+		offset int64
+	}{
+		"utf-8":        {in: []byte("客户：一二三\n客服：好\xC0的"), line: 2, offset: 19 + 9 + 3},
+		"截断的字符":        {in: []byte("客户：一二三\xE4\xBD"), line: 1, offset: 18},
+		"gb18030":      {in: append(bytes.Clone(gbk), 0xFF), line: 3, offset: int64(len(gbk))},
+		"gbk 当成 utf-8": {in: gbk, set: "utf-8", line: 1, offset: 0},
+		"utf-16 半个字":   {in: []byte("\xFF\xFE\xA2\x5B\x37"), line: 1, offset: 4},
+		"utf-16 半个代理对": {in: []byte("\xFF\xFE\xA2\x5B\x3D\xD8\x0A\x00\xA2\x5B"), line: 1, offset: 4},
+		"utf-8 的 json": {in: []byte("{\n\"messages\":[{\"role\":\"customer\",\"text\":\"一\xff\"}]}"), line: 2, offset: 44},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := One(bytes.NewReader(tt.in), Options{Charset: tt.set})
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, "bad_encoding", e.Code)
+			require.Equal(t, tt.offset, e.Offset)
+			require.Equal(t, tt.line, e.Line)
+			require.ErrorContains(t, err, fmt.Sprintf("第 %d 个字节", tt.offset+1))
+		})
+	}
+}
+
+// endless writes the same record n times without holding them.
+type endless struct {
+	record []byte
+	n      int
+	rest   []byte
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if len(e.rest) == 0 {
+		if e.n == 0 {
+			return 0, io.EOF
+		}
+		e.n--
+		e.rest = e.record
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	return n, nil
+}
+
+func TestBatchMemoryIsConstant(t *testing.T) {
+	for name, record := range map[string]string{
+		"text":  "客户：网速太慢了，一直转圈\n客服：请重启一下光猫\n\n",
+		"jsonl": "{\"messages\":[{\"role\":\"customer\",\"text\":\"网速太慢了，一直转圈\"}]}\n",
+		"array": "[{\"messages\":[{\"role\":\"customer\",\"text\":\"网速太慢了，一直转圈\"}]}", // continued below
+	} {
+		t.Run(name, func(t *testing.T) {
+			var in io.Reader = &endless{record: []byte(record), n: 30_000}
+			if name == "array" {
+				in = io.MultiReader(strings.NewReader(record), &endless{record: []byte("," + record[1:]), n: 30_000}, strings.NewReader("]"))
+			}
+			r, err := NewReader(in, Options{})
+			require.NoError(t, err)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			n := 0
+			for rec, err := range r.All() {
+				require.NoError(t, err)
+				require.NoError(t, rec.Err)
+				n++
+				if n == 25_000 {
+					runtime.GC()
+					runtime.ReadMemStats(&after)
+				}
+			}
+			require.GreaterOrEqual(t, n, 30_000)
+			require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(4<<20))
+		})
+	}
+}
+
+func TestLongLineIsOneBadRecord(t *testing.T) {
+	in := io.MultiReader(strings.NewReader("{\"id\":\"a\",\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]}\n{\"x\":\""),
+		&endless{record: bytes.Repeat([]byte("长"), 1000), n: 6000}, strings.NewReader("\"}\n{\"id\":\"c\",\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}]}"))
+	got, fatal := readAll(t, in, Options{})
+	require.Empty(t, fatal)
+	one := []said{{customer, "一"}}
+	require.Equal(t, []outcome{{line: 1, id: "a", said: one}, {line: 2, err: "line_too_long"}, {line: 3, id: "c", said: one}}, got)
+}
+
+func TestReadErrorIsNotEnd(t *testing.T) {
+	r, err := NewReader(io.MultiReader(strings.NewReader(strings.Repeat("客户：一\n\n", 20000)), badReader{}), Options{})
+	require.NoError(t, err)
+	for _, err = range r.All() {
+		if err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	_, again := r.Next()
+	require.ErrorIs(t, again, io.ErrUnexpectedEOF)
+}
+
+type badReader struct{}
+
+func (badReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestFormats(t *testing.T) {
+	for name, want := range map[string]Format{"": "", "auto": "", "TXT": FormatText, "ndjson": FormatJSONL, "tsv": FormatCSV, "json": FormatJSON} {
+		got, err := ParseFormat(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got, name)
+	}
+	_, err := ParseFormat("xlsx")
+	require.ErrorContains(t, err, "xlsx")
+	require.Equal(t, FormatJSONL, FormatOf("a/b.JSONL"))
+	require.Equal(t, FormatCSV, FormatOf("b.csv"))
+	require.Equal(t, FormatAuto, FormatOf("b.json"))
+	for in, want := range map[string]Format{
+		"[10:21] 客户：一": FormatText, "[微笑]你好": FormatText, "{你好}": FormatText, "内容是空的": FormatText, "客户,客服：一": FormatText,
+		`{"a":1}`: FormatJSONL, "{\n\"a\":1}": FormatJSON, "[\n{}]": FormatJSON, "会话编号,角色,内容\n": FormatCSV, "text": FormatCSV,
+	} {
+		require.Equal(t, want, detectFormat([]byte(in), true), in)
+	}
+}
+
+// FuzzReader holds what is true of any input: no panic, an end, valid
+// transcripts, and errors with a place.
+func FuzzReader(f *testing.F) {
+	for _, s := range []string{
+		"客户：一\n客服：二", "{\"messages\":[{\"role\":\"customer\",\"text\":\"\\ud83d\\ude21\"}]}", "[{\"role\":\"agent\",\"text\":\"\"}]",
+		"会话编号,角色,内容\na,客户,\"一\n\"\"\"", "\xFF\xFE\xA2\x5B\x0A\x00", "\xBF\xCD\xBB\xA7\xA3\xBA", "[[]]", "[{}]x", "\"", "---\n===", "{\"messages\":[{\"role\":\"customer\",\"text\":\"\\u", "\n\xff",
+	} {
+		f.Add([]byte(s), uint8(0), uint8(0))
+		f.Add([]byte(s), uint8(3), uint8(2))
+	}
+	formats := []Format{FormatAuto, FormatText, FormatJSON, FormatJSONL, FormatCSV}
+	sets := []string{"", "utf-8", "gb18030", "utf-16", "utf-16be", "big5"}
+	f.Fuzz(func(t *testing.T, data []byte, format, set uint8) {
+		r, err := NewReader(bytes.NewReader(data), Options{Format: formats[int(format)%len(formats)], Charset: sets[int(set)%len(sets)]})
+		if err != nil {
+			mustCode(t, err)
+			return
+		}
+		last, n := 0, 0
+		for rec, err := range r.All() {
+			if n++; n > len(data)+1 {
+				t.Fatal("does not end")
+			}
+			if err != nil {
+				mustCode(t, err)
+				break
+			}
+			require.GreaterOrEqual(t, rec.Line, last)
+			last = rec.Line
+			if rec.Err != nil {
+				mustCode(t, rec.Err)
+				continue
+			}
+			require.NoError(t, rec.Transcript.Validate())
+			for _, m := range rec.Transcript.Messages {
+				require.True(t, utf8.ValidString(m.Text))
+			}
+		}
+	})
+}
+
+// FuzzJSON compares one record with encoding/json: what we accept means the
+// same there.
+func FuzzJSON(f *testing.F) {
+	f.Add([]byte(`{"id":"a","messages":[{"role":"customer","text":"一\n\"😡","seq":1,"is_final":true,"asr":{"confidence":1e-1}}]}`))
+	f.Add([]byte(`{"messages":[{"role":"customer","text":"\ud83d\ude21\ud83d"}],"x":[{"y":1,"y":2}]}`))
+	f.Add([]byte(` [ {"role":"agent","text":"","sent_at":"2026-03-01T09:00:00Z"} ] `))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// encoding/json takes "Text" for "text"; we do not.
+		if !utf8.Valid(data) || bytes.ContainsAny(data, "ABCDEFGHIJKLMNOPQRSTUVWXYZſK") || bytes.Contains(data, []byte(`\u00`)) {
+			return
+		}
+		rec := parseRecord(data, 1)
+		if rec.Err != nil {
+			mustCode(t, rec.Err)
+			return
+		}
+		var want qingting.Transcript
+		if bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("[")) {
+			require.NoError(t, json.Unmarshal(data, &want.Messages))
+		} else {
+			require.NoError(t, json.Unmarshal(data, &want))
+		}
+		require.Equal(t, len(want.Messages), len(rec.Transcript.Messages))
+		for i, m := range rec.Transcript.Messages {
+			require.Equal(t, want.Messages[i].Text, m.Text)
+			require.Equal(t, want.Messages[i].Role, m.Role)
+		}
+	})
+}

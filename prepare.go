@@ -1,0 +1,58 @@
+package qingting
+
+import (
+	"context"
+	"fmt"
+)
+
+// Preparer does everything that comes before the model. Training uses it
+// without a Pipeline. Encoder may be nil: full mode is then refused. It may
+// be used concurrently.
+type Preparer struct {
+	Cleaner   Cleaner
+	Segmenter Segmenter
+	Slots     SlotFinder
+	Encoder   Encoder
+	Matcher   Matcher
+}
+
+// Message cleans, segments and, in full mode, encodes one message. The result
+// never changes and may be kept for the life of the conversation.
+func (p *Preparer) Message(ctx context.Context, m Message, mode Mode) (*Prepared, error) {
+	out := &Prepared{Message: m}
+	out.Clean, out.From, out.To = p.Cleaner.Clean(m.Text)
+	if len(out.Clean) == 0 {
+		return out, nil
+	}
+	out.Tokens = p.Segmenter.Segment(out.Clean)
+	out.Slots = p.Slots.FindSlots(out.Clean, m.SentAt)
+	if mode == ModeFull {
+		v, err := p.Encoder.Encode(ctx, []string{string(out.Clean)})
+		if err != nil {
+			return nil, fmt.Errorf("encode: %w", err)
+		}
+		out.Vector = v[0]
+	}
+	return out, nil
+}
+
+// Document validates a transcript, prepares every message and finds the
+// rules. It returns an *InputError for input that breaks a limit.
+func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Document, error) {
+	if mode == ModeFull && p.Encoder == nil {
+		return nil, &InputError{Code: "no_encoder", Message: "这个程序没有句向量模型，只能用 fast 模式", Where: "mode"}
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
+	for i := range t.Messages {
+		m, err := p.Message(ctx, t.Messages[i], mode)
+		if err != nil {
+			return nil, fmt.Errorf("prepare message %d: %w", i, err)
+		}
+		doc.Messages[i] = m
+	}
+	doc.Hits = p.Matcher.Match(doc)
+	return doc, nil
+}
