@@ -526,6 +526,10 @@ func amountAt(s []rune, i int, signed bool) (Amount, int, bool) {
 			}
 		}
 	case hasAt(s, j, "分钱"):
+		// 一分钱没见着 says nothing about a sum: nobody complains of one fen.
+		if s[i] == '一' && n.end == i+1 {
+			return Amount{}, j + 2, false
+		}
 		yuan, end = n.value/100, j+2
 	default:
 		if e, ok := bare(s, i, n, j); ok {
