@@ -32,8 +32,8 @@ type untrained struct{}
 func (untrained) Score(*qingting.Document) qingting.Scores { return qingting.Scores{} }
 func (untrained) ID() string                               { return "untrained" }
 func (untrained) EncoderID() string                        { return "" }
-func (untrained) Attribute(*qingting.Document, qingting.Field, string) [][]float64 {
-	return nil
+func (untrained) Attribute(*qingting.Document) func(qingting.Field, string) [][]float64 {
+	return func(qingting.Field, string) [][]float64 { return nil }
 }
 
 // sameEncoder refuses vectors that the model was not trained on: it would

@@ -1,0 +1,409 @@
+package lexicon
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/text"
+)
+
+// prepare cleans messages the way the pipeline does.
+func prepare(t testing.TB, messages ...qingting.Message) *qingting.Document {
+	t.Helper()
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	return clean(c, messages...)
+}
+
+func clean(c qingting.Cleaner, messages ...qingting.Message) *qingting.Document {
+	doc := &qingting.Document{Transcript: qingting.Transcript{Messages: messages}}
+	for _, m := range messages {
+		p := &qingting.Prepared{Message: m}
+		p.Clean, p.From, p.To = c.Clean(m.Text)
+		doc.Messages = append(doc.Messages, p)
+	}
+	return doc
+}
+
+func customer(s string) qingting.Message {
+	return qingting.Message{Role: qingting.RoleCustomer, Text: s}
+}
+
+func agent(s string) qingting.Message {
+	return qingting.Message{Role: qingting.RoleAgent, Text: s}
+}
+
+func newLexicon(t testing.TB) *Lexicon {
+	t.Helper()
+	l, err := New()
+	require.NoError(t, err)
+	return l
+}
+
+// certain returns the hits of certain rules for a label, "field.code".
+func certain(l *Lexicon, doc *qingting.Document, label string) []qingting.Hit {
+	var out []qingting.Hit
+	for _, h := range l.Match(doc) {
+		if h.Certain && string(h.Field)+"."+h.Code == label {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func lines(t *testing.T, name string) []string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	var out []string
+	for _, line := range strings.Split(string(b), "\n") {
+		if line != "" && line[0] != '#' {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// TestSentences holds every label against sentences that mean it and near
+// misses that do not.
+func TestSentences(t *testing.T) {
+	l := newLexicon(t)
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	label := ""
+	type count struct{ plus, minus int }
+	counts := map[string]*count{}
+	for _, line := range lines(t, "testdata/sentences.txt") {
+		mark, s := line[0], line[2:]
+		switch mark {
+		case '=':
+			label = s
+			counts[label] = &count{}
+			continue
+		case '+':
+			counts[label].plus++
+		case '-':
+			counts[label].minus++
+		default:
+			t.Fatalf("line %q", line)
+		}
+		doc := clean(c, customer(s))
+		live := false
+		var seen []string
+		for _, h := range certain(l, doc, label) {
+			live = live || h.Guard == qingting.GuardNone
+			seen = append(seen, h.Rule+"〔"+string(doc.Messages[0].Clean[h.Start:h.End])+"〕"+string(h.Guard))
+		}
+		if live != (mark == '+') {
+			t.Errorf("%s: %q: want %v, got %v: %v", label, s, mark == '+', live, seen)
+		}
+	}
+	for _, field := range []qingting.Field{qingting.FieldSignal, qingting.FieldClaim, qingting.FieldType} {
+		codes, _ := codesOf(field)
+		for _, code := range codes {
+			n := counts[string(field)+"."+code]
+			require.NotNil(t, n, "%s.%s has no sentences", field, code)
+			require.GreaterOrEqual(t, n.plus, 4, "%s.%s", field, code)
+			require.GreaterOrEqual(t, n.minus, 4, "%s.%s", field, code)
+		}
+	}
+}
+
+// TestGuards holds each guard against sentences, and against others that only
+// look as if it applied.
+func TestGuards(t *testing.T) {
+	l := newLexicon(t)
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	all := lines(t, "testdata/guards.txt")
+	require.GreaterOrEqual(t, len(all), 60)
+	for _, line := range all {
+		f := strings.SplitN(line, "\t", 3)
+		require.Len(t, f, 3, line)
+		want := qingting.Guard(f[0])
+		if f[0] == "none" {
+			want = qingting.GuardNone
+		}
+		hits := certain(l, clean(c, customer(f[2])), f[1])
+		if len(hits) == 0 {
+			t.Errorf("%s: %q: no hit", f[1], f[2])
+			continue
+		}
+		got := hits[0].Guard
+		for _, h := range hits {
+			if h.Guard == qingting.GuardNone {
+				got = qingting.GuardNone
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q: guard %q, want %q", f[1], f[2], got, want)
+		}
+	}
+}
+
+func TestRoleAndPartial(t *testing.T) {
+	l := newLexicon(t)
+	no := false
+	doc := prepare(t,
+		agent("您也可以拨打12315反映"),
+		qingting.Message{Role: qingting.RoleCustomer, Text: "我要打12315", IsFinal: &no},
+		qingting.Message{Role: qingting.RoleBot, Text: "投诉请打12315"},
+		qingting.Message{Role: qingting.RoleSystem, Text: "客户提到12315"},
+		customer("我要打12315"))
+	var got []qingting.Guard
+	var at []int
+	for _, h := range certain(l, doc, "signal.regulator") {
+		got, at = append(got, h.Guard), append(at, h.Message)
+	}
+	require.Equal(t, []qingting.Guard{qingting.GuardRole, qingting.GuardPartial, qingting.GuardRole, qingting.GuardNone}, got)
+	require.Equal(t, []int{0, 1, 2, 4}, at)
+}
+
+func TestLast(t *testing.T) {
+	rules, err := Parse("t", "outcome.resolved.a hint last\n  好了\noutcome.pending.c hint role=agent last\n  稍等\n")
+	require.NoError(t, err)
+	l, err := build(rules)
+	require.NoError(t, err)
+	ids := func(messages ...qingting.Message) (out []string) {
+		for _, h := range l.Match(prepare(t, messages...)) {
+			out = append(out, h.Rule)
+		}
+		return out
+	}
+	require.Equal(t, []string{"outcome.resolved.a"}, ids(customer("好了"), agent("不客气")))
+	require.Equal(t, []string{"outcome.resolved.a"}, ids(agent("不客气"), customer("好了")))
+	require.Empty(t, ids(customer("好了"), agent("您好"), customer("又坏了")))
+	require.Equal(t, []string{"outcome.pending.c"}, ids(agent("稍等"), customer("嗯"), customer("  ")))
+}
+
+func TestHitsResolve(t *testing.T) {
+	rules, err := Parse("t", strings.Join([]string{
+		"signal.legal.a certain guards=none", "  起诉 起诉你们", "  /要.{0,3}起诉/", "  but 不起诉",
+		"signal.legal.b hint guards=none whole", "  /(?:![^!]{0,3}){3,}/",
+	}, "\n"))
+	require.NoError(t, err)
+	l, err := build(rules)
+	require.NoError(t, err)
+	doc := prepare(t, customer("我要去起诉你们！真的！真！起诉。不起诉"))
+	var got []string
+	for _, h := range l.Match(doc) {
+		got = append(got, h.Rule+":"+string(doc.Messages[0].Clean[h.Start:h.End]))
+	}
+	require.Equal(t, []string{"signal.legal.a:要去起诉", "signal.legal.b:！真的！真！起诉。", "signal.legal.a:起诉"}, got)
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"  12315", "第 1 行"},
+		{"signal.regulator certain\n  a", "field.code.name"},
+		{"mood.angry.a certain\n  a", "字段"},
+		{"signal.police.a certain\n  a", "police"},
+		{"signal.legal.a perhaps\n  a", "certain 或 hint"},
+		{"signal.legal.a certain loud\n  a", "loud"},
+		{"signal.legal.a certain role=boss\n  a", "boss"},
+		{"signal.legal.a certain guards=luck\n  a", "luck"},
+		{"signal.legal.a certain", "没有词"},
+		{"signal.legal.a certain\n  a\nsignal.legal.a hint\n  b", "写了两次"},
+	} {
+		_, err := Parse("自定义", c.text)
+		require.ErrorContains(t, err, c.want, c.text)
+	}
+	_, err := New("signal.legal.mine certain\n  /[/")
+	require.ErrorContains(t, err, "signal.legal.mine")
+	_, err = New("signal.legal.mine certain\n  /.{3}/")
+	require.ErrorContains(t, err, "固定的字")
+}
+
+// TestExtraRules shows that a deployment adds rules and replaces ours, and
+// that the id tells the difference.
+func TestExtraRules(t *testing.T) {
+	plain := newLexicon(t)
+	l, err := New("signal.regulator.hotline certain\n  市民热线\nsignal.regulator.own certain\n  总台")
+	require.NoError(t, err)
+	require.NotEqual(t, plain.ID(), l.ID())
+	again := newLexicon(t)
+	require.Equal(t, plain.ID(), again.ID())
+	require.Empty(t, certain(l, prepare(t, customer("我打12315")), "signal.regulator"))
+	require.Len(t, certain(l, prepare(t, customer("我打市民热线，再找总台")), "signal.regulator"), 2)
+}
+
+func TestPlan(t *testing.T) {
+	for _, c := range []struct {
+		expr  string
+		start []string
+		need  []string
+	}{
+		{"[投告].{0,4}工商", []string{"告", "投"}, []string{"工商"}},
+		{"(?:打|拨)(?:一下)?(?:12315|96315)", []string{"打", "拨"}, []string{"12315", "96315"}},
+		{"我?要?投(?:诉|靠)", []string{"我", "投诉", "投靠", "要"}, []string{"投诉", "投靠"}},
+		{"(?:ABC)+x?", []string{"abc"}, []string{"abc"}},
+		{"[^,]{2}歧视", nil, []string{"歧视"}},
+		{"^你好", nil, []string{"你好"}},
+		{"(?:退款|.)慢", nil, []string{"慢"}},
+	} {
+		p, err := planFor(c.expr)
+		require.NoError(t, err, c.expr)
+		require.Equal(t, c.start, p.start, c.expr)
+		require.Equal(t, c.need, p.need[0], c.expr)
+	}
+	_, err := planFor(".*")
+	require.Error(t, err)
+}
+
+func TestMeasure(t *testing.T) {
+	rules, err := Parse("t", "signal.legal.a certain\n  起诉\ntype.product.quality.b hint\n  坏了\n")
+	require.NoError(t, err)
+	l, err := build(rules)
+	require.NoError(t, err)
+	docs := []*qingting.Document{
+		prepare(t, customer("我要起诉，坏了")), prepare(t, customer("我不会起诉，坏了")),
+		prepare(t, customer("起诉你")), prepare(t, agent("起诉")),
+	}
+	labels := []qingting.Labels{
+		{Kind: qingting.KindComplaint, Signals: []qingting.SignalCode{qingting.SignalLegal}, Types: []qingting.Type{qingting.TypeQuality}},
+		{Kind: qingting.KindInquiry}, {Kind: qingting.KindComplaint}, {Kind: qingting.KindComplaint},
+	}
+	stats, err := l.Measure(docs, labels)
+	require.NoError(t, err)
+	require.Equal(t, []Stat{
+		{Rule: "signal.legal.a", Matched: 2, Meant: 1, Labeled: 1, Guarded: 1, Denied: 1},
+		{Rule: "type.product.quality.b", Matched: 1, Meant: 1, Labeled: 1},
+	}, stats)
+	require.InDelta(t, (1+2*priorCertain)/4, stats[0].Weight(true), 1e-12)
+	var b strings.Builder
+	require.NoError(t, WriteWeights(&b, stats))
+	back, err := ParseWeights("# comment\n" + b.String())
+	require.NoError(t, err)
+	require.Equal(t, Stat{Rule: "signal.legal.a", Matched: 2, Meant: 1}, back["signal.legal.a"])
+	_, err = l.Measure(docs, nil)
+	require.Error(t, err)
+	for _, bad := range []string{"a\t1", "a\tx\t1", "a\t1\t2", "a\t1\t-1"} {
+		_, err := ParseWeights(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+// TestRulesAreSound holds the embedded rules against what the format cannot
+// say by itself.
+func TestRulesAreSound(t *testing.T) {
+	l := newLexicon(t)
+	seen := map[string]bool{}
+	have := map[string]bool{}
+	for _, r := range l.Rules() {
+		require.False(t, seen[r.ID], r.ID)
+		seen[r.ID] = true
+		require.Greater(t, r.Weight, 0.0, r.ID)
+		require.LessOrEqual(t, r.Weight, 1.0, r.ID)
+		if r.Certain {
+			have[string(r.Field)+"."+r.Code] = true
+		}
+		for _, w := range r.Words {
+			require.Equal(t, strings.ToLower(w), w, r.ID)
+		}
+	}
+	for _, f := range []qingting.Field{qingting.FieldSignal, qingting.FieldType, qingting.FieldClaim} {
+		codes, _ := codesOf(f)
+		for _, c := range codes {
+			require.True(t, have[string(f)+"."+c], "%s.%s has no certain rule", f, c)
+		}
+	}
+}
+
+// checkHits asserts what every caller relies on.
+func checkHits(t interface{ Fatalf(string, ...any) }, l *Lexicon, doc *qingting.Document) {
+	hits := l.Match(doc)
+	for i, h := range hits {
+		p := doc.Messages[h.Message]
+		if h.Start < 0 || h.End > len(p.Clean) || h.Start >= h.End {
+			t.Fatalf("hit %v out of %d characters", h, len(p.Clean))
+		}
+		s := doc.Span(h.Message, h.Start, h.End)
+		if rs := []rune(p.Text); s.Start < 0 || s.End > len(rs) || string(rs[s.Start:s.End]) != string([]rune(s.Quote)) {
+			t.Fatalf("span %+v of %q", s, p.Text)
+		}
+		if i > 0 && (hits[i-1].Message > h.Message || hits[i-1].Message == h.Message && hits[i-1].Start > h.Start) {
+			t.Fatalf("hits out of order: %v, %v", hits[i-1], h)
+		}
+	}
+}
+
+func TestMatchProperties(t *testing.T) {
+	l := newLexicon(t)
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	pieces := []string{"我要投诉", "12315", "不是", "如果", "？", "！", "，", "。", "“", "”", "他说", "//@", "退款", "去年", "解决了", "垃圾", " ", "\n", "①②", "曝光", "@晚报", "说好三天", "没来", "👍", "ＡＢ", "投訴"}
+	rapid.Check(t, func(t *rapid.T) {
+		var messages []qingting.Message
+		for range rapid.IntRange(0, 4).Draw(t, "messages") {
+			var b strings.Builder
+			for range rapid.IntRange(0, 12).Draw(t, "pieces") {
+				if rapid.Bool().Draw(t, "known") {
+					b.WriteString(rapid.SampledFrom(pieces).Draw(t, "piece"))
+				} else {
+					b.WriteString(rapid.StringN(0, 6, -1).Draw(t, "any"))
+				}
+			}
+			role := rapid.SampledFrom([]qingting.Role{qingting.RoleCustomer, qingting.RoleAgent, qingting.RoleBot, qingting.RoleSystem}).Draw(t, "role")
+			messages = append(messages, qingting.Message{Role: role, Text: b.String()})
+		}
+		checkHits(t, l, clean(c, messages...))
+	})
+}
+
+func FuzzMatch(f *testing.F) {
+	l := newLexicon(f)
+	c, err := text.NewCleaner()
+	require.NoError(f, err)
+	for _, s := range []string{"", "我要投诉到12315！！！！！", "他说“起诉”", "//@某人：再也不来了", "如果不退款，就曝光", "\xff\xfe投诉", "!00\x81!00!00", strings.Repeat("!", 200), "说好三天到，到现在没来", "１２３１５", "\u0000工商局"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 20_000 {
+			return
+		}
+		checkHits(t, l, clean(c, customer(s), agent(s)))
+	})
+}
+
+// FuzzParse reads rules as a deployment might write them.
+func FuzzParse(f *testing.F) {
+	f.Add("signal.legal.a certain guards=none\n  起诉 上诉\n  /告.{0,3}你们/\n  but 不告\n")
+	f.Add("# only a comment\n\n")
+	f.Add("signal.legal.a hint last whole role=agent\n  /(/\n  //\n  but /x/\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		rules, err := Parse("f", s)
+		if err != nil {
+			return
+		}
+		l, err := build(rules)
+		if err != nil {
+			return
+		}
+		l.Match(&qingting.Document{Messages: []*qingting.Prepared{{Message: customer(s), Clean: []rune(s)}}})
+	})
+}
+
+// longTranscript is 500 characters of a quarrel, written for the benchmark.
+func longTranscript() []qingting.Message {
+	return []qingting.Message{
+		customer("你好，我上个月在你们营业厅办了宽带，当时师傅说三天之内上门安装，结果等了一个星期也没有人联系我！打客服电话打了五六次，每次都说已经催了让我等，我请了两天假在家等你们，误工费谁来赔？"),
+		agent("非常抱歉给您带来不便，请您提供一下办理时登记的手机号码和安装地址，我这边马上帮您核实并反馈给装维部门，工作人员会尽快与您联系，请您保持电话畅通，感谢您的理解与支持。"),
+		customer("手机号都说了三遍了，你们系统里没有吗？什么垃圾服务，收钱的时候比谁都快！199元的初装费已经扣了，网一天都没用上，现在又跟我说没有端口要等扩容，当初办的时候怎么不说？这不是欺骗消费者是什么？"),
+		agent("您好，经核实您所在的小区端口确实已满，目前正在申请扩容，预计还需要十个工作日左右，给您造成的不便我们深表歉意，如果您不愿意等待，可以到原营业厅办理退费手续，需要携带本人身份证原件。"),
+		customer("我再跑一趟营业厅？凭什么！今天之内给我解决，要么装好要么把钱退给我，不然我就打12315，再找电视台曝光你们，以后再也不用你们家的宽带了！！！"),
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	l := newLexicon(b)
+	doc := prepare(b, longTranscript()...)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Match(doc)
+	}
+}

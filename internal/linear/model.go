@@ -1,0 +1,520 @@
+// Package linear is the trained model: calibrated linear heads for every field
+// of the label guide, over lexical features of the whole conversation and, in
+// full mode, over the sentence encoder's vectors.
+//
+// A head adds up the weights of what it finds: runs of one to three characters,
+// words, pairs of words, lexicon rules and the shape of the text, each told
+// apart by who said it and where; in full mode also how close the
+// conversation's vectors are to a few hundred typical ones. Training fits ridge
+// bases, stacks their leave-one-out predictions with logistic heads, so that a
+// head can use what the others see, calibrates on predictions for texts not
+// trained on, and multiplies everything out into one matrix a mode.
+//
+// Default loads the embedded weights. Train makes new ones from Examples whose
+// Doc comes from qingting.Pipeline.Prepare in full mode (an Encoder wrapped by
+// NewCache makes repeated training quick); CrossValidate returns out-of-fold
+// Scores of every example, for tuning whatever decides after the model. Two
+// trainings on the same examples give the same bytes.
+package linear
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/qingting-ai/qingting"
+)
+
+//go:embed weights/model.bin
+var embedded []byte
+
+// Default returns the model with the embedded weights.
+func Default() (*Model, error) { return Load(embedded) }
+
+// Model implements qingting.Scorer. It is immutable and may be used
+// concurrently.
+type Model struct {
+	id      string
+	file    []byte
+	encoder string // Encoder.ID of the vectors it was trained on; "" for none
+	vocab   vocabulary
+	space   *vectorSpace // nil without a full mode
+	fast    *tower
+	full    *tower // nil without a full mode
+	scratch sync.Pool
+}
+
+// tower is everything one mode needs.
+type tower struct {
+	doc, message  *matrix
+	types, signal []float64 // thresholds
+	claims        []float64
+	high          float64
+}
+
+// matrix maps features to log odds. Lexical weights are int8 with one scale a
+// block and output; x is rounded to fixed point before multiplying, so that
+// the sums are exact and equal everywhere.
+type matrix struct {
+	width int
+	q     []int8               // features × width
+	scale [numBlocks][]float32 // per output
+	bias  []float32
+	dense []float32 // (views × prototypes) × width; empty without vectors
+}
+
+// fixed is 1 in fixed point. A block's values have length 1, so that a sum of
+// 50,000 products with int8 weights stays below 2^31.
+const fixed = 1 << 14
+
+// head is one field of the label guide.
+type head struct {
+	field qingting.Field
+	codes []string
+	soft  bool // exactly one label holds
+	at    int  // first output
+}
+
+// Indices of the heads.
+const (
+	headKind = iota
+	headTypes
+	headPrimary
+	headEmotion
+	headIntensity
+	headRisk
+	headSignals
+	headClaims
+	headStyle
+	headOutcome
+	headSatisfaction
+)
+
+// newHeads lists the heads of a transcript; their outputs follow one another.
+func newHeads() []head {
+	hs := []head{
+		{field: qingting.FieldKind, codes: strs(qingting.Kinds()), soft: true},
+		{field: qingting.FieldType, codes: strs(qingting.Types())},
+		{codes: strs(qingting.Types()), soft: true},
+		{field: qingting.FieldEmotion, codes: strs(qingting.Emotions()), soft: true},
+		{field: qingting.FieldIntensity, codes: []string{"0", "1", "2", "3"}, soft: true},
+		{field: qingting.FieldRisk, codes: strs(qingting.RiskLevels()), soft: true},
+		{field: qingting.FieldSignal, codes: strs(qingting.Signals())},
+		{field: qingting.FieldClaim, codes: strs(qingting.Claims())},
+		{field: qingting.FieldStyle, codes: strs(qingting.Styles()), soft: true},
+		{field: qingting.FieldOutcome, codes: strs(qingting.Outcomes()), soft: true},
+		{codes: []string{"-2", "-1", "0", "1", "2"}, soft: true},
+	}
+	return place(hs)
+}
+
+// newMessageHeads lists the heads of a single message.
+func newMessageHeads() []head {
+	return place([]head{
+		{field: qingting.FieldEmotion, codes: strs(qingting.Emotions()), soft: true},
+		{field: qingting.FieldIntensity, codes: []string{"0", "1", "2", "3"}, soft: true},
+	})
+}
+
+func place(hs []head) []head {
+	at := 0
+	for i := range hs {
+		hs[i].at = at
+		at += len(hs[i].codes)
+	}
+	return hs
+}
+
+func width(hs []head) int { h := hs[len(hs)-1]; return h.at + len(h.codes) }
+
+func strs[S ~string](codes []S) []string {
+	out := make([]string, len(codes))
+	for i, c := range codes {
+		out[i] = string(c)
+	}
+	return out
+}
+
+// vocabulary numbers the features, block by block.
+type vocabulary struct {
+	keys  []uint64             // by block, ascending within
+	start [numBlocks + 1]int32 // of each block in keys
+	idf   []float32            // presence blocks: the value itself
+	table []uint32             // open addressing: index into keys plus 1, 0 for free
+}
+
+func (v *vocabulary) index() {
+	size := 4
+	for size < 2*len(v.keys) {
+		size *= 2
+	}
+	v.table = make([]uint32, size)
+	for i, k := range v.keys {
+		at := k & uint64(size-1)
+		for v.table[at] != 0 {
+			at = (at + 1) & uint64(size-1)
+		}
+		v.table[at] = uint32(i + 1)
+	}
+}
+
+// find returns the number of a feature, −1 for an unknown one.
+func (v *vocabulary) find(key uint64) int {
+	mask := uint64(len(v.table) - 1)
+	for at := key & mask; ; at = (at + 1) & mask {
+		i := v.table[at]
+		if i == 0 {
+			return -1
+		}
+		if v.keys[i-1] == key {
+			return int(i - 1)
+		}
+	}
+}
+
+// scratch is the working memory of one call.
+type scratch struct {
+	reading reading
+	count   []uint16 // per feature
+	touched [numBlocks][]int32
+	value   [numBlocks][]float64 // parallel to touched
+	sums    []int32
+	logits  []float64
+	views   []float32
+	phi     []float64
+}
+
+func (m *Model) borrow() *scratch {
+	if s, ok := m.scratch.Get().(*scratch); ok {
+		return s
+	}
+	s := &scratch{count: make([]uint16, len(m.vocab.keys)), sums: make([]int32, width(newHeads())), logits: make([]float64, width(newHeads()))}
+	if m.space != nil {
+		s.views = make([]float32, int(numViews)*m.space.dim)
+		s.phi = make([]float64, int(numViews)*m.space.prototypes())
+	}
+	return s
+}
+
+// release forgets the features of the call.
+func (m *Model) release(s *scratch) {
+	s.forget()
+	m.scratch.Put(s)
+}
+
+func (s *scratch) forget() {
+	for b := range s.touched {
+		for _, f := range s.touched[b] {
+			s.count[f] = 0
+		}
+		s.touched[b] = s.touched[b][:0]
+	}
+}
+
+// extract counts the features of a document, or of one message of it, and
+// turns the counts into values.
+func (m *Model) extract(s *scratch, doc *qingting.Document, only int) {
+	s.forget()
+	s.reading.read(doc, only)
+	walk(doc, &s.reading, only, func(o occurrence) {
+		f := m.vocab.find(o.key)
+		if f < 0 {
+			return
+		}
+		if s.count[f] == 0 {
+			s.touched[o.block] = append(s.touched[o.block], int32(f))
+		}
+		if s.count[f] < math.MaxUint16 {
+			s.count[f]++
+		}
+	})
+	for b := range numBlocks {
+		s.value[b] = weigh(b, s.touched[b], func(f int32) float64 { return float64(s.count[f]) }, m.vocab.idf, s.value[b][:0])
+	}
+}
+
+// weigh turns the counts of a block's features into values.
+func weigh(b block, features []int32, count func(int32) float64, idf []float32, out []float64) []float64 {
+	if !b.counted() {
+		for _, f := range features {
+			out = append(out, float64(idf[f]))
+		}
+		return out
+	}
+	square := 0.0
+	for _, f := range features {
+		tf := 1.0
+		if c := count(f); c > 1 {
+			tf += math.Log(c)
+		}
+		x := tf * float64(idf[f])
+		square += x * x
+		out = append(out, x)
+	}
+	if square > 0 {
+		inv := 1 / math.Sqrt(square)
+		for i := range out {
+			out[i] *= inv
+		}
+	}
+	return out
+}
+
+// apply adds up the lexical weights of the features in s.
+func (x *matrix) apply(s *scratch, blocks block) []float64 {
+	out := s.logits[:x.width]
+	for o := range out {
+		out[o] = float64(x.bias[o])
+	}
+	for b := range blocks {
+		sums := s.sums[:x.width]
+		clear(sums)
+		for i, f := range s.touched[b] {
+			v := int32(math.RoundToEven(s.value[b][i] * fixed))
+			row := x.q[int(f)*x.width : (int(f)+1)*x.width]
+			row = row[:len(sums)]
+			for o := range sums {
+				sums[o] += v * int32(row[o])
+			}
+		}
+		for o, n := range sums {
+			out[o] += float64(x.scale[b][o]) * float64(n) / fixed
+		}
+	}
+	return out
+}
+
+// addDense adds the weights of the kernel features in phi.
+func (x *matrix) addDense(phi, out []float64) {
+	for i, v := range phi {
+		if v == 0 {
+			continue
+		}
+		w := x.dense[i*x.width : (i+1)*x.width]
+		for o := range out {
+			out[o] += v * float64(w[o])
+		}
+	}
+}
+
+// pick returns the tower for a document and whether its vectors can be used.
+// A document without any vector is read as in fast mode.
+func (m *Model) pick(doc *qingting.Document) *tower {
+	if m.full == nil || doc.Mode == qingting.ModeFast {
+		return m.fast
+	}
+	for _, p := range doc.Messages {
+		if p.Role == qingting.RoleCustomer && !p.Partial() && len(p.Vector) == m.space.dim {
+			return m.full
+		}
+	}
+	return m.fast
+}
+
+// Score implements qingting.Scorer. The cuts in the result are shared: do not
+// change them.
+func (m *Model) Score(doc *qingting.Document) qingting.Scores {
+	t := m.pick(doc)
+	s := m.borrow()
+	defer m.release(s)
+	m.extract(s, doc, -1)
+	z := t.doc.apply(s, numBlocks)
+	if len(t.doc.dense) > 0 {
+		m.space.views(doc, &s.reading, s.views)
+		m.space.phi(s.views, s.phi)
+		t.doc.addDense(s.phi, z)
+	}
+	p := slices.Clone(z)
+	hs := newHeads()
+	part := make([][]float64, len(hs))
+	for i, h := range hs {
+		part[i] = p[h.at : h.at+len(h.codes) : h.at+len(h.codes)]
+		probabilities(part[i], h.soft)
+	}
+	out := qingting.Scores{
+		Kind: part[headKind], Types: part[headTypes], Primary: part[headPrimary], Emotion: part[headEmotion],
+		Intensity: part[headIntensity], Risk: part[headRisk], Signals: part[headSignals], Claims: part[headClaims],
+		Style: part[headStyle], Outcome: part[headOutcome], Satisfaction: part[headSatisfaction],
+		TypeCut: t.types, SignalCut: t.signal, ClaimCut: t.claims, HighCut: t.high,
+		MessageEmotion: make([][]float64, len(doc.Messages)), MessageIntensity: make([][]float64, len(doc.Messages)),
+	}
+	for i, msg := range doc.Messages {
+		if msg.Role != qingting.RoleCustomer || msg.Partial() || len(msg.Clean) == 0 {
+			continue
+		}
+		m.extract(s, doc, i)
+		z := t.message.apply(s, customerBlocks)
+		if len(t.message.dense) > 0 && len(msg.Vector) == m.space.dim {
+			m.space.views(doc, &s.reading, s.views)
+			compare(s.views[:m.space.dim], m.space.customer, s.phi[:m.space.prototypes()])
+			t.message.addDense(s.phi[:m.space.prototypes()], z)
+		}
+		p := slices.Clone(z)
+		e := len(qingting.Emotions())
+		softmax(p[:e])
+		softmax(p[e:])
+		out.MessageEmotion[i], out.MessageIntensity[i] = p[:e:e], p[e:]
+	}
+	return out
+}
+
+func probabilities(z []float64, soft bool) {
+	if soft {
+		softmax(z)
+		return
+	}
+	for i := range z {
+		z[i] = sigmoid(z[i])
+	}
+}
+
+// ID is the hash of the weights, 12 hexadecimal digits.
+func (m *Model) ID() string { return m.id }
+
+// EncoderID names the encoder whose vectors the full mode was trained on; ""
+// for a model without a full mode. Vectors of another encoder must not be
+// given to it.
+func (m *Model) EncoderID() string { return m.encoder }
+
+func hashOf(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])[:12]
+}
+
+// sighting is one occurrence of a known feature.
+type sighting struct {
+	feature             int32
+	message, start, end int32 // message −1 for features without a place
+	block               block
+	share               float64 // of the feature's value that this occurrence carries
+}
+
+// Attribute returns a function that says how much each character added to the
+// log odds of a label against the other labels of its field: the lexical
+// weights of the groups of characters, words and rules it belongs to. Its
+// result is parallel to doc.Messages; entries of messages that are not the
+// customer's are nil. The vectors and the shape of the text have no place and
+// are left out. An unknown field or code gives nil. The document is read once,
+// and each label then costs a pass over its features.
+func (m *Model) Attribute(doc *qingting.Document) func(field qingting.Field, code string) [][]float64 {
+	seen := slices.DeleteFunc(m.sightings(doc), func(p sighting) bool {
+		return p.message < 0 || doc.Messages[p.message].Role != qingting.RoleCustomer
+	})
+	return func(field qingting.Field, code string) [][]float64 {
+		out, _ := m.attribute(doc, seen, field, code)
+		for i := range out {
+			if doc.Messages[i].Role != qingting.RoleCustomer {
+				out[i] = nil
+			}
+		}
+		return out
+	}
+}
+
+// sightings lists every occurrence of every known feature.
+func (m *Model) sightings(doc *qingting.Document) []sighting {
+	s := m.borrow()
+	defer m.release(s)
+	m.extract(s, doc, -1)
+	// The position of a feature in its block, while s is ours.
+	value := make([]float64, 0, 1024)
+	number := make(map[int32]int32, 1024)
+	for b := range numBlocks {
+		for i, f := range s.touched[b] {
+			number[f] = int32(len(value))
+			value = append(value, math.RoundToEven(s.value[b][i]*fixed)/fixed/float64(s.count[f]))
+		}
+	}
+	out := make([]sighting, 0, 4*len(value))
+	walk(doc, &s.reading, -1, func(o occurrence) {
+		f := m.vocab.find(o.key)
+		if f < 0 {
+			return
+		}
+		p := sighting{feature: int32(f), message: int32(o.message), start: int32(o.start), end: int32(o.end), block: o.block, share: value[number[int32(f)]]}
+		if o.start >= o.end {
+			p.message = -1
+		}
+		out = append(out, p)
+	})
+	return out
+}
+
+// attribute also returns what has no place: the shape of the text. With the
+// sightings of the whole document all shares and the rest add up to the lexical
+// log odds without the bias.
+func (m *Model) attribute(doc *qingting.Document, seen []sighting, field qingting.Field, code string) ([][]float64, float64) {
+	hs := newHeads()
+	at := slices.IndexFunc(hs, func(h head) bool { return field != "" && h.field == field })
+	if at < 0 {
+		return nil, 0
+	}
+	h := hs[at]
+	label := slices.Index(h.codes, code)
+	if label < 0 {
+		return nil, 0
+	}
+	x := m.pick(doc).doc
+	weight := func(b block, f int) float64 {
+		row := x.q[f*x.width : (f+1)*x.width]
+		w := float64(x.scale[b][h.at+label]) * float64(row[h.at+label])
+		if !h.soft {
+			return w
+		}
+		others := 0.0
+		for o := h.at; o < h.at+len(h.codes); o++ {
+			if o != h.at+label {
+				others += float64(x.scale[b][o]) * float64(row[o])
+			}
+		}
+		return w - others/float64(len(h.codes)-1)
+	}
+	out := make([][]float64, len(doc.Messages))
+	for i, p := range doc.Messages {
+		out[i] = make([]float64, len(p.Clean))
+	}
+	rest := 0.0
+	for i := range seen {
+		p := &seen[i]
+		v := p.share * weight(p.block, int(p.feature))
+		if p.message < 0 {
+			rest += v
+			continue
+		}
+		v /= float64(p.end - p.start)
+		for k := p.start; k < p.end; k++ {
+			out[p.message][k] += v
+		}
+	}
+	return out, rest
+}
+
+// Masked is the character that stands for a masked one.
+const Masked = '□'
+
+// ScoreWithout scores the document as if Clean[start:end] of message m were
+// masked: the characters are replaced, words and rules that touch them are
+// gone. The vector of the message stays what it was, because encoding it again
+// is what a full analysis is for; in full mode the change is therefore that of
+// the lexical part, and a full analysis of the masked text changes more.
+func (m *Model) ScoreWithout(doc *qingting.Document, msg, start, end int) (qingting.Scores, error) {
+	if msg < 0 || msg >= len(doc.Messages) || start < 0 || end > len(doc.Messages[msg].Clean) || start > end {
+		return qingting.Scores{}, fmt.Errorf("mask message %d [%d, %d): out of range", msg, start, end)
+	}
+	touches := func(a, b int) bool { return a < end && b > start }
+	c := *doc
+	c.Messages = slices.Clone(doc.Messages)
+	p := *doc.Messages[msg]
+	p.Clean = slices.Clone(p.Clean)
+	for i := start; i < end; i++ {
+		p.Clean[i] = Masked
+	}
+	p.Tokens = slices.DeleteFunc(slices.Clone(p.Tokens), func(t qingting.Token) bool { return touches(t.Start, t.End) })
+	c.Messages[msg] = &p
+	c.Hits = slices.DeleteFunc(slices.Clone(doc.Hits), func(h qingting.Hit) bool { return h.Message == msg && touches(h.Start, h.End) })
+	return m.Score(&c), nil
+}
