@@ -207,6 +207,12 @@ type Scores struct {
 	// the probability of high risk.
 	TypeCut, SignalCut, ClaimCut []float64
 	HighCut                      float64
+	// Attribute says how much each character added to the score of a label:
+	// parallel to Document.Messages, each entry nil or as long as the Clean
+	// text of its message. Positive values speak for the label; only values of
+	// one result can be compared. It is nil without a model, and must not be
+	// called concurrently.
+	Attribute func(field Field, code string) [][]float64
 	// MessageEmotion and MessageIntensity hold, per message, the emotion
 	// distribution of that message alone; nil for messages that are not the
 	// customer's.

@@ -16,7 +16,7 @@ func BenchmarkClassify(b *testing.B) {
 		customer("今天之内给我解决，要么装好要么把199元退给我！！！"),
 	)
 	doc.Scores = scores()
-	c := New(nil)
+	c := New()
 	for b.Loop() {
 		_, err := c.Classify(context.Background(), doc)
 		require.NoError(b, err)

@@ -18,14 +18,12 @@ import (
 
 // Classifier implements qingting.Classifier.
 type Classifier struct {
-	finder *evidence.Finder
-	blame  *blame
+	blame *blame
 }
 
-// New returns a Classifier that quotes the words the attributor weighs most;
-// with nil it quotes the words of rules only.
-func New(a evidence.Attributor) *Classifier {
-	return &Classifier{finder: evidence.NewFinder(a), blame: newBlame()}
+// New returns a Classifier.
+func New() *Classifier {
+	return &Classifier{blame: newBlame()}
 }
 
 // Classify implements qingting.Classifier. It fails only when ctx is done.
@@ -34,7 +32,6 @@ func (c *Classifier) Classify(ctx context.Context, doc *qingting.Document) (qing
 		return qingting.Classification{}, err
 	}
 	var out qingting.Classification
-	search := c.finder.In(doc)
 	out.Slots = slots(doc)
 	if saysNothing(doc) {
 		return tooLittle(out, doc), nil
@@ -43,9 +40,9 @@ func (c *Classifier) Classify(ctx context.Context, doc *qingting.Document) (qing
 	out.Style = best(qingting.Styles(), distribution(doc, qingting.FieldStyle, qingting.Styles(), doc.Scores.Style, stylePrior))
 	out.Outcome = outcome(doc, out.Kind)
 	if out.Kind.Code == qingting.KindComplaint {
-		out.Types, out.Primary = types(doc, search)
+		out.Types, out.Primary = types(doc)
 	}
-	out.Claims = claims(doc, search)
+	out.Claims = claims(doc)
 	out.Expectations = expectations(doc)
 	out.Responsibility = c.blame.assign(doc, out.Kind.Code, out.Primary)
 	out.Satisfaction = satisfaction(doc.Scores.Satisfaction)
@@ -212,7 +209,7 @@ func ruleWeights(doc *qingting.Document, field qingting.Field) map[string]ruleWe
 }
 
 // types gives the complaint types, at least one, and the main one.
-func types(doc *qingting.Document, search *evidence.Search) ([]qingting.TypeScore, qingting.Type) {
+func types(doc *qingting.Document) ([]qingting.TypeScore, qingting.Type) {
 	codes := qingting.Types()
 	given, top := choose(doc, qingting.FieldType, codes, doc.Scores.Types, doc.Scores.TypeCut, certainType)
 	primaries := doc.Scores.Primary
@@ -233,16 +230,16 @@ func types(doc *qingting.Document, search *evidence.Search) ([]qingting.TypeScor
 	}
 	out := make([]qingting.TypeScore, len(given))
 	for i, g := range given {
-		out[i] = qingting.TypeScore{Code: g.code, Confidence: g.p, Evidence: search.Find(qingting.FieldType, string(g.code))}
+		out[i] = qingting.TypeScore{Code: g.code, Confidence: g.p, Evidence: evidence.Find(doc, qingting.FieldType, string(g.code))}
 	}
 	return out, primary
 }
 
-func claims(doc *qingting.Document, search *evidence.Search) []qingting.Claim {
+func claims(doc *qingting.Document) []qingting.Claim {
 	given, _ := choose(doc, qingting.FieldClaim, qingting.Claims(), doc.Scores.Claims, doc.Scores.ClaimCut, certainClaim)
 	out := make([]qingting.Claim, len(given))
 	for i, g := range given {
-		out[i] = qingting.Claim{Code: g.code, Confidence: g.p, Evidence: search.Find(qingting.FieldClaim, string(g.code))}
+		out[i] = qingting.Claim{Code: g.code, Confidence: g.p, Evidence: evidence.Find(doc, qingting.FieldClaim, string(g.code))}
 		out[i].Amount = amount(doc, g.code)
 	}
 	return out

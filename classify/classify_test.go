@@ -50,7 +50,7 @@ func agent(s string) qingting.Message {
 
 func classify(t testing.TB, doc *qingting.Document) qingting.Classification {
 	t.Helper()
-	c, err := New(nil).Classify(context.Background(), doc)
+	c, err := New().Classify(context.Background(), doc)
 	require.NoError(t, err)
 	return c
 }
@@ -319,7 +319,7 @@ func TestSlots(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := New(nil).Classify(ctx, newBench(t).doc(customer("坏了")))
+	_, err := New().Classify(ctx, newBench(t).doc(customer("坏了")))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -346,7 +346,7 @@ func TestConsistency(t *testing.T) {
 			doc.Scores.Kind = []float64{0.1, 0.1, 0.1, 0.1, 0.1}
 			doc.Scores.Kind[k] = 0.6
 		}
-		c, err := New(nil).Classify(context.Background(), doc)
+		c, err := New().Classify(context.Background(), doc)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,6 @@ const (
 // risk builds the ledger and reads the level off it.
 func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *qingting.Emotion) qingting.Risk {
 	var out qingting.Risk
-	search := a.finder.In(doc)
 	var codes []qingting.SignalCode
 	p := doc.Scores.Signals
 	modelled := len(p) == len(qingting.Signals())
@@ -76,7 +75,7 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 			out.Signals = append(out.Signals, a.quote(doc, c, code, hits)...)
 			out.Conflict = out.Conflict || modelled && p[i] < signalDoubt
 		case byModel && (!denied || p[i] >= guardedCut):
-			out.Signals = append(out.Signals, a.byModel(search, code, p[i])...)
+			out.Signals = append(out.Signals, a.byModel(doc, code, p[i])...)
 			out.Conflict = out.Conflict || denied
 		}
 		// A signal must have words that show it.
@@ -193,9 +192,9 @@ func cover(hits []qingting.Hit) []qingting.Hit {
 }
 
 // byModel lists the words that weighed most for a signal no rule saw.
-func (a *Assessor) byModel(search *evidence.Search, code qingting.SignalCode, p float64) []qingting.Signal {
+func (a *Assessor) byModel(doc *qingting.Document, code qingting.SignalCode, p float64) []qingting.Signal {
 	var out []qingting.Signal
-	for _, s := range search.Find(qingting.FieldSignal, string(code)) {
+	for _, s := range evidence.Find(doc, qingting.FieldSignal, string(code)) {
 		out = append(out, qingting.Signal{Code: code, Source: modelSource + a.modelID, Weight: p, Span: s})
 	}
 	return out

@@ -9,14 +9,10 @@ import (
 	"unicode"
 
 	"github.com/qingting-ai/qingting"
-	"github.com/qingting-ai/qingting/internal/evidence"
 )
 
 // Options are the parts an Assessor can do without.
 type Options struct {
-	// Attributor finds the words of signals that only the model sees. nil: the
-	// words of hints are quoted, or the opening of the longest message.
-	Attributor evidence.Attributor
 	// ModelID names the weights in the ledger. "" when there is no model.
 	ModelID string
 	// Matcher lets the ledger check that without the quoted words no rule fires
@@ -26,14 +22,13 @@ type Options struct {
 
 // Assessor implements qingting.Assessor.
 type Assessor struct {
-	finder  *evidence.Finder
 	modelID string
 	matcher qingting.Matcher
 }
 
 // New returns an Assessor.
 func New(o Options) *Assessor {
-	return &Assessor{finder: evidence.NewFinder(o.Attributor), modelID: o.ModelID, matcher: o.Matcher}
+	return &Assessor{modelID: o.ModelID, matcher: o.Matcher}
 }
 
 // Assess implements qingting.Assessor. It fails only when ctx is done.

@@ -99,8 +99,8 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 	e.parts = retrieval.Parts{Cleaner: cleaner, Segmenter: e.jieba, Seed: seed, Vectors: vectors, DeferEncoding: o.later}
 	e.stages = qingting.Stages{
 		Cleaner: cleaner, Segmenter: e.jieba, Slots: text.Slots{}, Matcher: lex, Scorer: model,
-		Classifier: classify.New(model),
-		Assessor:   sentiment.New(sentiment.Options{Attributor: model, ModelID: model.ID(), Matcher: lex}),
+		Classifier: classify.New(),
+		Assessor:   sentiment.New(sentiment.Options{ModelID: model.ID(), Matcher: lex}),
 		Suggester:  drafts,
 	}
 	e.ids = identities{Model: model.ID(), Lexicon: lex.ID()}

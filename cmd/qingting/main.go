@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"regexp"
 	"strings"
 	"syscall"
@@ -26,6 +27,9 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
+
+// gcPercent is how much the heap may grow between two collections.
+const gcPercent = 300
 
 // version is set by the linker.
 var version = "unknown"
@@ -73,6 +77,12 @@ type program struct {
 }
 
 func main() {
+	// Most memory is weights and dictionaries outside the collected heap, which
+	// stays small: collecting it a third as often makes fast mode a tenth faster
+	// and costs some 50 MB. GOGC in the environment has the last word.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	// A closed pipe is then an error of Write, handled like any other.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

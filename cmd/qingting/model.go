@@ -4,14 +4,12 @@ import (
 	"fmt"
 
 	"github.com/qingting-ai/qingting"
-	"github.com/qingting-ai/qingting/internal/evidence"
 	"github.com/qingting-ai/qingting/internal/linear"
 )
 
 // trained is the model: it scores, and says which words weighed most.
 type trained interface {
 	qingting.Scorer
-	evidence.Attributor
 	// EncoderID names the encoder whose vectors it was trained on; "" for none.
 	EncoderID() string
 }
@@ -32,9 +30,6 @@ type untrained struct{}
 func (untrained) Score(*qingting.Document) qingting.Scores { return qingting.Scores{} }
 func (untrained) ID() string                               { return "untrained" }
 func (untrained) EncoderID() string                        { return "" }
-func (untrained) Attribute(*qingting.Document) func(qingting.Field, string) [][]float64 {
-	return func(qingting.Field, string) [][]float64 { return nil }
-}
 
 // sameEncoder refuses vectors that the model was not trained on: it would
 // answer with confidence, and wrongly.

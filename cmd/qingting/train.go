@@ -132,8 +132,8 @@ func newLaboratory(cache string) (*laboratory, error) {
 		}
 		l.preparer.Encoder = l.cache
 	}
-	l.classifier = classify.New(untrained{})
-	l.assessor = sentiment.New(sentiment.Options{Attributor: untrained{}, Matcher: lex})
+	l.classifier = classify.New()
+	l.assessor = sentiment.New(sentiment.Options{Matcher: lex})
 	return l, nil
 }
 

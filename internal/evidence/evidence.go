@@ -2,7 +2,7 @@
 // share it because they may not import each other.
 //
 // Words come from the lexicon where a reliable rule found some, and otherwise
-// from the model: an Attributor says how much each character weighed, and the
+// from the model: Scores.Attribute says how much each character weighed, and the
 // window that weighs most for its length is quoted, whole words of one clause.
 package evidence
 
@@ -14,16 +14,6 @@ import (
 
 	"github.com/qingting-ai/qingting"
 )
-
-// Attributor reads a document once and returns a function that says how much
-// each character added to the score of a label. Its result is parallel to
-// doc.Messages; an entry is nil or as long as the Clean text of its message.
-// Positive values speak for the label. The unit is the model's own; only
-// comparison within one result is meaningful. Attribute may be called
-// concurrently, the function it returns may not.
-type Attributor interface {
-	Attribute(doc *qingting.Document) func(field qingting.Field, code string) [][]float64
-}
 
 const (
 	// MaxQuote is the longest window chosen from attributions, in characters.
@@ -48,35 +38,6 @@ const (
 	hintShare = 0.5
 )
 
-// Finder finds evidence. It holds no state and may be used concurrently.
-type Finder struct {
-	attributor Attributor
-}
-
-// NewFinder returns a Finder. With a nil Attributor only rules and, where there
-// is none, the opening words of the longest customer message are quoted.
-func NewFinder(a Attributor) *Finder { return &Finder{attributor: a} }
-
-// Search is the search for evidence in one document. It may not be used
-// concurrently.
-type Search struct {
-	doc       *qingting.Document
-	attribute func(qingting.Field, string) [][]float64 // nil without an attributor
-}
-
-// In starts a search; the document is read when the first label asks for it.
-func (f *Finder) In(doc *qingting.Document) *Search {
-	s := &Search{doc: doc}
-	if f.attributor == nil {
-		return s
-	}
-	s.attribute = func(field qingting.Field, code string) [][]float64 {
-		s.attribute = f.attributor.Attribute(doc)
-		return s.attribute(field, code)
-	}
-	return s
-}
-
 // window is a stretch of one message and what it weighs.
 type window struct {
 	message, start, end int
@@ -90,8 +51,7 @@ func (w window) overlaps(o window) bool {
 // Find returns one or two quotes that show the label, in order of appearance:
 // the words of rules that are usually meant so, else what the model weighed. It
 // is empty only when no final customer message has text.
-func (s *Search) Find(field qingting.Field, code string) []qingting.Span {
-	doc := s.doc
+func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.Span {
 	var found []window
 	sure := false
 	for _, h := range doc.Hits {
@@ -106,8 +66,8 @@ func (s *Search) Find(field qingting.Field, code string) []qingting.Span {
 		found = append(found, w)
 	}
 	var shares [][]float64
-	if s.attribute != nil && !sure {
-		shares = s.attribute(field, code)
+	if doc.Scores.Attribute != nil && !sure {
+		shares = doc.Scores.Attribute(field, code)
 	}
 	for i := range found {
 		if w := &found[i]; w.end-w.start > maxRuleQuote {
@@ -204,18 +164,19 @@ func sum(shares [][]float64, w window) float64 {
 func heaviest(doc *qingting.Document, w window, share []float64, cost float64) []window {
 	p := doc.Messages[w.message]
 	words := wordsIn(p, w.start, w.end)
+	upTo := make([]float64, w.end-w.start+1) // sums of share from w.start
+	for i := range w.end - w.start {
+		upTo[i+1] = upTo[i] + share[w.start+i]
+	}
 	var out []window
 	for range 2 {
 		var best window
 		for i, a := range words {
-			total := 0.0
 			for j, b := range words[i:] {
 				if b.end-a.start > MaxQuote || j > 0 && slices.ContainsFunc(p.Clean[words[i+j-1].end:b.start], clauseMark) {
 					break
 				}
-				for _, x := range share[b.start:b.end] {
-					total += x
-				}
+				total := upTo[b.end-w.start] - upTo[a.start-w.start]
 				next := window{message: w.message, start: a.start, end: b.end, weight: total - cost*float64(b.end-a.start)}
 				// Words that weigh nothing do not make a quote longer.
 				better := next.weight > best.weight || next.weight == best.weight && next.end-next.start < best.end-best.start

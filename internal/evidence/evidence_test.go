@@ -13,7 +13,10 @@ import (
 // shares is an attributor that gives every character of a word its weight.
 type shares map[string]float64
 
-func (s shares) Attribute(doc *qingting.Document) func(qingting.Field, string) [][]float64 {
+func (s shares) attribute(doc *qingting.Document) func(qingting.Field, string) [][]float64 {
+	if s == nil {
+		return nil
+	}
 	out := make([][]float64, len(doc.Messages))
 	for i, m := range doc.Messages {
 		if m.Role != qingting.RoleCustomer {
@@ -84,7 +87,7 @@ func TestFind(t *testing.T) {
 		name string
 		doc  *qingting.Document
 		hits []qingting.Hit
-		a    Attributor
+		a    shares
 		want []string
 	}{
 		{"a rule's words", document("锅|今天|坏|了"), []qingting.Hit{hit(0, 3, 5, true)}, nil, []string{"坏了"}},
@@ -100,7 +103,8 @@ func TestFind(t *testing.T) {
 		{"no customer message", document("客服:您好"), nil, nil, []string{}},
 	} {
 		c.doc.Hits = c.hits
-		require.Equal(t, c.want, quotes(NewFinder(c.a).In(c.doc).Find(qingting.FieldType, "product.quality")), c.name)
+		c.doc.Scores.Attribute = c.a.attribute(c.doc)
+		require.Equal(t, c.want, quotes(Find(c.doc, qingting.FieldType, "product.quality")), c.name)
 	}
 }
 
@@ -109,7 +113,8 @@ func TestFindLeavesPartialsOut(t *testing.T) {
 	doc := document("坏|了|坏|了", "嗯")
 	doc.Messages[0].IsFinal = &no
 	doc.Hits = []qingting.Hit{hit(0, 0, 2, true)}
-	require.Equal(t, []string{"嗯"}, quotes(NewFinder(shares{"坏": 1}).In(doc).Find(qingting.FieldType, "product.quality")))
+	doc.Scores.Attribute = shares{"坏": 1}.attribute(doc)
+	require.Equal(t, []string{"嗯"}, quotes(Find(doc, qingting.FieldType, "product.quality")))
 }
 
 func TestFindProperties(t *testing.T) {
@@ -120,7 +125,8 @@ func TestFindProperties(t *testing.T) {
 		}
 		doc := document(texts...)
 		a := shares{"网速": rapid.Float64Range(-1, 1).Draw(t, "w1"), "慢": rapid.Float64Range(-1, 1).Draw(t, "w2"), "宽": rapid.Float64Range(-1, 1).Draw(t, "w3")}
-		spans := NewFinder(a).In(doc).Find(qingting.FieldType, "product.performance")
+		doc.Scores.Attribute = a.attribute(doc)
+		spans := Find(doc, qingting.FieldType, "product.performance")
 		if len(spans) > 2 {
 			t.Fatalf("%d spans", len(spans))
 		}

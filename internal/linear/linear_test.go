@@ -157,7 +157,7 @@ func TestAblations(t *testing.T) {
 	require.Equal(t, m.vocab.start[blockHit], m.vocab.start[blockHit+1])
 	doc := prepare(qingting.ModeFull, "怎么开发票")
 	fast := prepare(qingting.ModeFast, "怎么开发票")
-	require.Equal(t, m.Score(fast), m.Score(doc), "without full heads vectors are not read")
+	require.Equal(t, plain(m.Score(fast)), plain(m.Score(doc)), "without full heads vectors are not read")
 }
 
 func TestTrainRefuses(t *testing.T) {
@@ -179,7 +179,7 @@ func TestCrossValidateKeepsTextsTogether(t *testing.T) {
 	require.Nil(t, v.Full)
 	for i := range 20 {
 		require.Equal(t, v.Fold[i], v.Fold[100+i])
-		require.Equal(t, v.Fast[i], v.Fast[100+i])
+		require.Equal(t, plain(v.Fast[i]), plain(v.Fast[100+i]))
 	}
 	require.Greater(t, v.FastFig.Kind, 0.9)
 	require.Len(t, v.Fast[0].Kind, 5)
@@ -198,7 +198,7 @@ func TestAttributionAddsUp(t *testing.T) {
 		{qingting.FieldSignal, "regulator", headSignals, 0},
 		{qingting.FieldClaim, "refund", headClaims, 0},
 	} {
-		shares, rest := m.attribute(doc, m.sightings(doc), c.field, c.code)
+		shares, rest := m.attribute(doc, m.sightings(doc, false), c.field, c.code)
 		total := rest
 		for i, s := range shares {
 			require.Len(t, s, len(doc.Messages[i].Clean))
@@ -218,6 +218,12 @@ func TestAttributionAddsUp(t *testing.T) {
 	require.Nil(t, attribute("nothing", "calm"))
 }
 
+// plain leaves the function out, which cannot be compared.
+func plain(s qingting.Scores) qingting.Scores {
+	s.Attribute = nil
+	return s
+}
+
 func TestScoreWithout(t *testing.T) {
 	m, _ := trained(t, qingting.ModeFast)
 	doc := prepare(qingting.ModeFast, "扣我钱，不退款就打12315")
@@ -225,7 +231,7 @@ func TestScoreWithout(t *testing.T) {
 	masked, err := m.ScoreWithout(doc, 0, 9, 14)
 	require.NoError(t, err)
 	require.Less(t, masked.Signals[0], before.Signals[0])
-	require.Equal(t, before, m.Score(doc), "the document itself must not change")
+	require.Equal(t, plain(before), plain(m.Score(doc)), "the document itself must not change")
 	for _, r := range [][3]int{{1, 0, 1}, {0, -1, 2}, {0, 3, 2}, {0, 0, 99}} {
 		_, err := m.ScoreWithout(doc, r[0], r[1], r[2])
 		require.Error(t, err, r)

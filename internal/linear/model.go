@@ -342,6 +342,7 @@ func (m *Model) Score(doc *qingting.Document) qingting.Scores {
 		TypeCut: t.types, SignalCut: t.signal, ClaimCut: t.claims, HighCut: t.high,
 		MessageEmotion: make([][]float64, len(doc.Messages)), MessageIntensity: make([][]float64, len(doc.Messages)),
 	}
+	out.Attribute = m.Attribute(doc)
 	for i, msg := range doc.Messages {
 		if msg.Role != qingting.RoleCustomer || msg.Partial() || len(msg.Clean) == 0 {
 			continue
@@ -398,13 +399,14 @@ type sighting struct {
 // weights of the groups of characters, words and rules it belongs to. Its
 // result is parallel to doc.Messages; entries of messages that are not the
 // customer's are nil. The vectors and the shape of the text have no place and
-// are left out. An unknown field or code gives nil. The document is read once,
-// and each label then costs a pass over its features.
+// are left out. An unknown field or code gives nil. The document is read at the
+// first call, and each label then costs a pass over its features.
 func (m *Model) Attribute(doc *qingting.Document) func(field qingting.Field, code string) [][]float64 {
-	seen := slices.DeleteFunc(m.sightings(doc), func(p sighting) bool {
-		return p.message < 0 || doc.Messages[p.message].Role != qingting.RoleCustomer
-	})
+	var seen []sighting
 	return func(field qingting.Field, code string) [][]float64 {
+		if seen == nil {
+			seen = m.sightings(doc, true)
+		}
 		out, _ := m.attribute(doc, seen, field, code)
 		for i := range out {
 			if doc.Messages[i].Role != qingting.RoleCustomer {
@@ -415,8 +417,9 @@ func (m *Model) Attribute(doc *qingting.Document) func(field qingting.Field, cod
 	}
 }
 
-// sightings lists every occurrence of every known feature.
-func (m *Model) sightings(doc *qingting.Document) []sighting {
+// sightings lists every occurrence of every known feature, or those in the
+// customer's messages only.
+func (m *Model) sightings(doc *qingting.Document, customers bool) []sighting {
 	s := m.borrow()
 	defer m.release(s)
 	m.extract(s, doc, -1)
@@ -431,6 +434,9 @@ func (m *Model) sightings(doc *qingting.Document) []sighting {
 	}
 	out := make([]sighting, 0, 4*len(value))
 	walk(doc, &s.reading, -1, func(o occurrence) {
+		if customers && (o.message < 0 || doc.Messages[o.message].Role != qingting.RoleCustomer) {
+			return
+		}
 		f := m.vocab.find(o.key)
 		if f < 0 {
 			return
