@@ -10,7 +10,7 @@ DATA    ?= ../shared/data
 ADDR    ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race fuzz bench train eval-quick clean
+.PHONY: help build run test check race fuzz bench train eval-quick ablation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -46,10 +46,14 @@ bench: build ## time every stage, and the whole triage in both modes
 	./bin/qingting eval speed
 
 train: build ## train the model again from DATA (../shared/data) into internal/linear/weights
-	./bin/qingting train --data $(DATA) --out internal/linear/weights/model.bin
+	./bin/qingting train --data $(DATA) --out internal/linear/weights/model.bin --cache out/cache
 
 eval-quick: build ## the headline figures on DATA/labelled/dev.jsonl (needs the labelled sets)
-	./bin/qingting eval quick --data $(DATA)
+	./bin/qingting eval quick --data $(DATA) --out out
+	@if [ -f $(DATA)/../tools/score.py ]; then echo; echo "the reference scorer on out/dev-full.jsonl:"; python3 $(DATA)/../tools/score.py $(DATA)/labelled/dev.jsonl out/dev-full.jsonl; fi
+
+ablation: build ## what words, encoder and rules each add, trained again on DATA (a few minutes)
+	./bin/qingting eval quick --data $(DATA) --ablation --cache out/cache
 
 clean: ## remove what was built
 	rm -rf bin out

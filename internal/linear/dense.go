@@ -26,8 +26,9 @@ const (
 var viewWeight = [numViews]float64{2, 1, 1, 1, 0.5, 0.5}
 
 // sharpness is γ of the kernel exp(γ(cos − 1)) between a view and a prototype.
-// Cross-validation: a kernel of this kind explains 29 % of the variance of the
-// types, a plain linear map of the same vector 19 %; 2, 3 and 4 differ little.
+// Cross-validation: such a kernel between all texts explains 29 % of the
+// variance of the types, with 300 prototypes 27 %, a plain linear map of the
+// same vector 22 % at best; 2 and 3 differ little, 5 is worse.
 const sharpness = 3
 
 // mostPrototypes is how many typical vectors each side has; a small training
