@@ -82,13 +82,16 @@ func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analy
 	clock.lap("assess")
 
 	a := &Analysis{
-		Schema: SchemaVersion, Taxonomy: TaxonomyVersion, Model: p.stages.ModelID, ID: t.ID, Mode: mode,
+		Schema: SchemaVersion, Taxonomy: TaxonomyVersion, Model: p.stages.ModelID, Mode: mode,
 		Unavailable: []Unavailable{{Component: "llm", Code: "disabled"}},
 		AsOf:        AsOf{Message: len(t.Messages) - 1},
 		Kind:        c.Kind, Types: notNil(c.Types), Emotion: f.Emotion, Risk: f.Risk,
 		Claims: notNil(c.Claims), Expectations: notNil(c.Expectations), Style: c.Style,
 		Responsibility: c.Responsibility, Outcome: c.Outcome, Satisfaction: c.Satisfaction, Slots: notNil(c.Slots),
 		Cases: []Match{}, Suggestions: []Suggestion{},
+	}
+	if t.ID != "" {
+		a.ID = &t.ID
 	}
 	if c.Primary != "" {
 		a.Primary = &c.Primary

@@ -112,6 +112,27 @@ func TestAnalyzeWithoutEncoderRefusesFullMode(t *testing.T) {
 	require.ErrorIs(t, err, qingting.ErrInvalid)
 }
 
+// counting is an encoder that counts what it is asked for.
+type counting struct{ n *int }
+
+func (c counting) Encode(_ context.Context, texts []string) ([]qingting.Vector, error) {
+	*c.n += len(texts)
+	return make([]qingting.Vector, len(texts)), nil
+}
+func (counting) ID() string { return "counting" }
+func (counting) Dim() int   { return 1 }
+
+func TestLongTranscriptsAreEncodedInPart(t *testing.T) {
+	for messages, want := range map[int]int{1: 1, 200: 200, 201: 200, 3000: 200} {
+		n := 0
+		p := qingting.Preparer{Cleaner: plain{}, Segmenter: plain{}, Slots: plain{}, Matcher: plain{}, Encoder: counting{&n}}
+		doc, err := p.Document(t.Context(), customer(strings.Split(strings.Repeat("坏", messages), "")...), qingting.ModeFull)
+		require.NoError(t, err)
+		require.Len(t, doc.Messages, messages)
+		require.Equal(t, want, n, "%d messages", messages)
+	}
+}
+
 func TestNewPipelineNamesTheMissingStage(t *testing.T) {
 	s := stages(plain{})
 	s.Scorer = nil

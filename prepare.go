@@ -5,6 +5,15 @@ import (
 	"fmt"
 )
 
+// maxVectors is how many messages of one transcript get a vector: at about
+// 6 ms each a longer one would take minutes. The opening states the matter and
+// the end its state, so the first openingVectors and the last of the others
+// have one; the rest is read by words and rules alone.
+const (
+	maxVectors     = 200
+	openingVectors = 20
+)
+
 // Preparer does everything that comes before the model. Training uses it
 // without a Pipeline. Encoder may be nil: full mode is then refused. It may
 // be used concurrently.
@@ -37,7 +46,8 @@ func (p *Preparer) Message(ctx context.Context, m Message, mode Mode) (*Prepared
 }
 
 // Document validates a transcript, prepares every message and finds the
-// rules. It returns an *InputError for input that breaks a limit.
+// rules. In full mode at most 200 messages get a vector. It returns an
+// *InputError for input that breaks a limit.
 func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Document, error) {
 	if mode == ModeFull && p.Encoder == nil {
 		return nil, &InputError{Code: "no_encoder", Message: "这个程序没有句向量模型，只能用 fast 模式", Where: "mode"}
@@ -47,7 +57,11 @@ func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Docu
 	}
 	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
 	for i := range t.Messages {
-		m, err := p.Message(ctx, t.Messages[i], mode)
+		depth := mode
+		if i >= openingVectors && i < len(t.Messages)-(maxVectors-openingVectors) {
+			depth = ModeFast
+		}
+		m, err := p.Message(ctx, t.Messages[i], depth)
 		if err != nil {
 			return nil, fmt.Errorf("prepare message %d: %w", i, err)
 		}

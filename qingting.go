@@ -220,6 +220,30 @@ type Scores struct {
 	MessageIntensity [][]float64
 }
 
+// defaultCut is the probability from which a label without a cut is given.
+const defaultCut = 0.5
+
+// Cut returns the cut of label i out of TypeCut, SignalCut or ClaimCut: 0.5
+// where there is none.
+func (s *Scores) Cut(cut []float64, i int) float64 {
+	if i < len(cut) && cut[i] > 0 {
+		return cut[i]
+	}
+	return defaultCut
+}
+
+// Likeliest returns the index of the largest of p, the first of equals; 0 when
+// p is empty.
+func (s *Scores) Likeliest(p []float64) int {
+	at := 0
+	for i := range p {
+		if p[i] > p[at] {
+			at = i
+		}
+	}
+	return at
+}
+
 // Claim is a demand of the customer (诉求).
 type Claim struct {
 	Code       ClaimCode `json:"code"`
@@ -446,7 +470,7 @@ type Analysis struct {
 	Schema         string                `json:"schema"`
 	Taxonomy       string                `json:"taxonomy"`
 	Model          string                `json:"model"` // hash of the weights and rules in force
-	ID             string                `json:"id,omitempty"`
+	ID             *string               `json:"id"`    // null when none was given
 	Mode           Mode                  `json:"mode"`
 	Unavailable    []Unavailable         `json:"unavailable"`
 	AsOf           AsOf                  `json:"as_of"`

@@ -20,6 +20,12 @@ func amount(doc *qingting.Document, claim qingting.ClaimCode) *float64 {
 	}
 	nearest, only := amountReach+1, map[float64]bool{}
 	var found, single *float64
+	asked := map[int][]qingting.Hit{} // by message
+	for _, h := range doc.Hits {
+		if h.Field == qingting.FieldClaim && h.Code == string(claim) && h.Guard == qingting.GuardNone {
+			asked[h.Message] = append(asked[h.Message], h)
+		}
+	}
 	for i, m := range doc.Messages {
 		if m.Role != qingting.RoleCustomer || m.Partial() {
 			continue
@@ -31,10 +37,7 @@ func amount(doc *qingting.Document, claim qingting.ClaimCode) *float64 {
 			}
 			only[v] = true
 			single = &v
-			for _, h := range doc.Hits {
-				if h.Message != i || h.Field != qingting.FieldClaim || h.Code != string(claim) || h.Guard != qingting.GuardNone {
-					continue
-				}
+			for _, h := range asked[i] {
 				gap := max(s.Start-h.End, h.Start-s.End, 0)
 				if h.End <= s.Start && gap <= followGap {
 					// 退我200 says more than 200元……退款: the sum that follows at once wins.

@@ -37,7 +37,7 @@ func (c *Classifier) Classify(ctx context.Context, doc *qingting.Document) (qing
 		return tooLittle(out, doc), nil
 	}
 	out.Kind = kind(doc)
-	out.Style = best(qingting.Styles(), distribution(doc, qingting.FieldStyle, qingting.Styles(), doc.Scores.Style, stylePrior))
+	out.Style = best(qingting.Styles(), distribution(doc, qingting.FieldStyle, qingting.Styles(), doc.Scores.Style, stylePrior()))
 	out.Outcome = outcome(doc, out.Kind)
 	if out.Kind.Code == qingting.KindComplaint {
 		out.Types, out.Primary = types(doc)
@@ -51,24 +51,128 @@ func (c *Classifier) Classify(ctx context.Context, doc *qingting.Document) (qing
 
 // The shares of each label among the training texts, in percent: what is
 // believed when neither a model nor a rule speaks.
-var (
-	kindPrior    = []float64{62, 30, 1, 5, 2}
-	stylePrior   = []float64{46, 15, 39}
-	outcomePrior = []float64{27, 46, 27}
-)
+func kindPrior() []float64    { return []float64{62, 30, 1, 5, 2} }
+func stylePrior() []float64   { return []float64{46, 15, 39} }
+func outcomePrior() []float64 { return []float64{27, 46, 27} }
 
 // certainKind is the weight from which a certain rule for a kind overrides a
 // model that says otherwise.
 const certainKind = 0.95
 
 func kind(doc *qingting.Document) qingting.Score[qingting.Kind] {
-	s := best(qingting.Kinds(), distribution(doc, qingting.FieldKind, qingting.Kinds(), doc.Scores.Kind, kindPrior))
+	s := best(qingting.Kinds(), distribution(doc, qingting.FieldKind, qingting.Kinds(), doc.Scores.Kind, kindPrior()))
+	v := readVoices(doc)
+	switch {
+	case s.Code == qingting.KindComplaint && v.withdrawn && v.asks && !v.complains:
+		return qingting.Score[qingting.Kind]{Code: qingting.KindInquiry, Confidence: withdrawnConfidence}
+	case v.praises && v.complains:
+		// Praise with a complaint beside it is for the model to weigh.
+	case v.praises && s.Code != qingting.KindPraise:
+		return qingting.Score[qingting.Kind]{Code: qingting.KindPraise, Confidence: praiseConfidence}
+	}
 	for _, h := range doc.Hits {
+		if h.Rule == praiseRule {
+			continue
+		}
 		if h.Field == qingting.FieldKind && h.Certain && h.Guard == qingting.GuardNone && h.Weight >= certainKind && h.Code != string(s.Code) && s.Confidence < h.Weight {
 			s = qingting.Score[qingting.Kind]{Code: qingting.Kind(h.Code), Confidence: h.Weight}
 		}
 	}
 	return s
+}
+
+// Confidences of a kind that rules decide against the model.
+const (
+	// withdrawnConfidence is that of an inquiry whose words of complaint are all
+	// denied, supposed or quoted: a person should look.
+	withdrawnConfidence = 0.5
+	// praiseConfidence is that of outright praise that nothing contradicts.
+	praiseConfidence = 0.7
+)
+
+// praiseRule finds outright praise. It decides only where nothing complains.
+const praiseRule = "kind.praise.service"
+
+// voices is what the rules hear in a text about its kind.
+type voices struct {
+	// withdrawn: there are words of complaint that the customer denies, supposes
+	// or quotes.
+	withdrawn bool
+	// complains: there are others that count.
+	complains bool
+	asks      bool
+	praises   bool
+}
+
+func readVoices(doc *qingting.Document) voices {
+	var v voices
+	// Words in the clause of guarded ones are no second complaint.
+	guarded := map[int][]qingting.Hit{}
+	// asked are the clauses of questions: a type named in one is its subject
+	// (流量套餐怎么改), no grievance.
+	asked := map[int][]qingting.Hit{}
+	for _, h := range doc.Hits {
+		if h.Field != qingting.FieldKind && h.Field != qingting.FieldSignal {
+			continue
+		}
+		switch h.Guard {
+		case qingting.GuardNone:
+			if h.Code == string(qingting.KindInquiry) {
+				v.asks = true
+				asked[h.Message] = append(asked[h.Message], clause(doc, h))
+			}
+		case qingting.GuardNegated, qingting.GuardHypothetical, qingting.GuardQuoted:
+			guarded[h.Message] = append(guarded[h.Message], clause(doc, h))
+		}
+	}
+	v.withdrawn = slices.ContainsFunc(doc.Hits, func(h qingting.Hit) bool {
+		switch h.Guard {
+		case qingting.GuardNegated, qingting.GuardHypothetical, qingting.GuardQuoted:
+			return h.Field == qingting.FieldKind && h.Code == string(qingting.KindComplaint) || h.Field == qingting.FieldSignal && h.Code == string(qingting.SignalRegulator)
+		}
+		return false
+	})
+	for _, h := range doc.Hits {
+		if h.Guard != qingting.GuardNone {
+			continue
+		}
+		over := func(g qingting.Hit) bool { return g.Start < h.End && h.Start < g.End }
+		switch {
+		case h.Field == qingting.FieldType && slices.ContainsFunc(asked[h.Message], over):
+		case h.Rule == praiseRule:
+			v.praises = true
+		case complains(h) && !slices.ContainsFunc(guarded[h.Message], over):
+			v.complains = true
+		}
+	}
+	return v
+}
+
+// clause widens a hit to the clause it stands in; 但 opens another one.
+func clause(doc *qingting.Document, h qingting.Hit) qingting.Hit {
+	clean := doc.Messages[h.Message].Clean
+	mark := func(i int) bool { return strings.ContainsRune(" \n,，.。!！?？;；:：…~～但", clean[i]) }
+	for h.Start > 0 && !mark(h.Start-1) {
+		h.Start--
+	}
+	for h.End < len(clean) && !mark(h.End) {
+		h.End++
+	}
+	return h
+}
+
+// complains reports whether a rule speaks of a grievance: of the kind itself,
+// or surely of a type, a signal or anger.
+func complains(h qingting.Hit) bool {
+	switch h.Field {
+	case qingting.FieldKind:
+		return h.Code == string(qingting.KindComplaint)
+	case qingting.FieldType, qingting.FieldSignal:
+		return h.Certain
+	case qingting.FieldEmotion:
+		return h.Certain && (h.Code == string(qingting.EmotionAngry) || h.Code == string(qingting.EmotionDisappointed))
+	}
+	return false
 }
 
 // outcome is the model's, except that the guide itself says what a text without
@@ -79,7 +183,7 @@ func outcome(doc *qingting.Document, kind qingting.Score[qingting.Kind]) qingtin
 		return (m.Role == qingting.RoleAgent || m.Role == qingting.RoleBot) && !m.Partial() && len(m.Clean) > 0
 	})
 	if answered {
-		return best(qingting.Outcomes(), distribution(doc, qingting.FieldOutcome, qingting.Outcomes(), doc.Scores.Outcome, outcomePrior))
+		return best(qingting.Outcomes(), distribution(doc, qingting.FieldOutcome, qingting.Outcomes(), doc.Scores.Outcome, outcomePrior()))
 	}
 	code := qingting.OutcomeResolved
 	switch kind.Code {
@@ -129,12 +233,7 @@ func distribution[L ~string](doc *qingting.Document, field qingting.Field, codes
 
 // best returns the likeliest label; the first of equals.
 func best[L ~string](codes []L, p []float64) qingting.Score[L] {
-	at := 0
-	for i := range p {
-		if p[i] > p[at] {
-			at = i
-		}
-	}
+	at := (*qingting.Scores)(nil).Likeliest(p)
 	return qingting.Score[L]{Code: codes[at], Confidence: p[at]}
 }
 
@@ -166,7 +265,7 @@ func choose[L ~string](doc *qingting.Document, field qingting.Field, codes []L, 
 		pass := w.any >= ruleCut
 		if len(model) == len(codes) {
 			c.p = model[i]
-			pass = c.p >= cutAt(cut, i)
+			pass = c.p >= doc.Scores.Cut(cut, i)
 			if w.certain >= certain {
 				c.p, pass = max(c.p, w.certain), true
 			}
@@ -180,13 +279,6 @@ func choose[L ~string](doc *qingting.Document, field qingting.Field, codes []L, 
 	}
 	slices.SortStableFunc(given, func(a, b chosen[L]) int { return cmp.Compare(b.p, a.p) })
 	return given, top
-}
-
-func cutAt(cut []float64, i int) float64 {
-	if i < len(cut) && cut[i] > 0 {
-		return cut[i]
-	}
-	return 0.5
 }
 
 type ruleWeight struct{ certain, any float64 }
@@ -228,6 +320,14 @@ func types(doc *qingting.Document) ([]qingting.TypeScore, qingting.Type) {
 		weight := func(g chosen[qingting.Type]) float64 { return primaries[slices.Index(codes, g.code)] }
 		primary = slices.MaxFunc(given, func(a, b chosen[qingting.Type]) int { return cmp.Compare(weight(a), weight(b)) }).code
 	}
+	// What a certain rule says of a legal class weighs more than any other
+	// grievance beside it.
+	for _, code := range []qingting.Type{qingting.TypeDiscrimination, qingting.TypeLeak, qingting.TypeSafety} {
+		if ruleWeights(doc, qingting.FieldType)[string(code)].certain >= certainType {
+			primary = code
+			break
+		}
+	}
 	out := make([]qingting.TypeScore, len(given))
 	for i, g := range given {
 		out[i] = qingting.TypeScore{Code: g.code, Confidence: g.p, Evidence: evidence.Find(doc, qingting.FieldType, string(g.code))}
@@ -248,7 +348,7 @@ func claims(doc *qingting.Document) []qingting.Claim {
 // expectations lists the demands for money or for speed that two or more
 // customer messages make.
 func expectations(doc *qingting.Document) []qingting.Expectation {
-	asked := map[qingting.ExpectationCode][]int{}
+	asked := map[qingting.ExpectationCode][]int{} // hits come in the order of the messages
 	for _, h := range doc.Hits {
 		if h.Field != qingting.FieldClaim || h.Guard != qingting.GuardNone || !h.Certain {
 			continue
@@ -262,7 +362,7 @@ func expectations(doc *qingting.Document) []qingting.Expectation {
 		default:
 			continue
 		}
-		if !slices.Contains(asked[code], h.Message) {
+		if at := asked[code]; len(at) == 0 || at[len(at)-1] != h.Message {
 			asked[code] = append(asked[code], h.Message)
 		}
 	}

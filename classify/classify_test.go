@@ -372,3 +372,107 @@ func TestConsistency(t *testing.T) {
 		}
 	})
 }
+
+// TestWithdrawnComplaintsAreQuestions: the words of complaint are all denied,
+// supposed or quoted, and the customer asks something.
+func TestWithdrawnComplaintsAreQuestions(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		text string
+		want qingting.Kind
+	}{
+		{"我不是要投诉，就是问下流量套餐怎么改", qingting.KindInquiry},
+		{"没有投诉的意思，客服小姐姐很耐心，想了解下会员怎么续费", qingting.KindInquiry},
+		{"如果我要投诉的话应该打什么电话？", qingting.KindInquiry},
+		{"海报上写着“不满意可拨打12315投诉”，请问这个会员怎么开", qingting.KindInquiry},
+		{"我不是要投诉，但你们太垃圾了，请问有没有人管", qingting.KindComplaint},
+		{"再不处理我去消协投诉的话你们怎么办", qingting.KindComplaint},
+		{"我要投诉你们，怎么投诉", qingting.KindComplaint},
+	} {
+		doc := b.doc(customer(c.text))
+		doc.Scores = scores()
+		doc.Scores.Kind = []float64{0.89, 0.08, 0.01, 0.01, 0.01}
+		got := classify(t, doc)
+		require.Equal(t, c.want, got.Kind.Code, c.text)
+		if c.want == qingting.KindInquiry {
+			require.Less(t, got.Kind.Confidence, 0.6, c.text)
+			require.Empty(t, got.Types, c.text)
+		}
+	}
+}
+
+func TestOutrightPraise(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		text string
+		want qingting.Kind
+	}{
+		{"小王服务特别好，给她点个赞", qingting.KindPraise},
+		{"师傅特别耐心", qingting.KindPraise},
+		{"服务真好，等了三天没人理，投诉", qingting.KindComplaint},
+		{"不是服务很好吗，垃圾", qingting.KindComplaint},
+	} {
+		doc := b.doc(customer(c.text))
+		doc.Scores = scores()
+		doc.Scores.Kind = []float64{0.47, 0.2, 0.03, 0.25, 0.05}
+		require.Equal(t, c.want, classify(t, doc).Kind.Code, c.text)
+	}
+}
+
+// TestLegalClassIsPrimary: the model's main type gives way to a legal class
+// that a certain rule gives.
+func TestLegalClassIsPrimary(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		text string
+		want qingting.Type
+	}{
+		{"因为我是河南人就不让我办理，流程太复杂", qingting.TypeDiscrimination},
+		{"你们把我的信息泄露给了中介，流程太复杂", qingting.TypeLeak},
+		{"电水壶漏电，流程太复杂", qingting.TypeSafety},
+		{"退个货流程太复杂", qingting.TypeComplexity},
+	} {
+		doc := b.doc(customer(c.text))
+		doc.Scores = scores()
+		doc.Scores.Kind = []float64{0.97, 0.01, 0.01, 0.005, 0.005}
+		doc.Scores.Primary = uniform(len(qingting.Types()))
+		typeAt(doc.Scores.Primary, qingting.TypeComplexity, 0.9)
+		typeAt(doc.Scores.Types, qingting.TypeComplexity, 0.9)
+		require.Equal(t, c.want, classify(t, doc).Primary, c.text)
+	}
+}
+
+// TestLiteralDemands are given whatever the model says.
+func TestLiteralDemands(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		text string
+		want qingting.ClaimCode
+		ok   bool
+	}{
+		{"衣服破了，赔我300", qingting.ClaimCompensate, true},
+		{"赔500，不然没完", qingting.ClaimCompensate, true},
+		{"你们必须给我赔", qingting.ClaimCompensate, true},
+		{"他们已经赔300了", qingting.ClaimCompensate, false},
+		{"能不能换一台", qingting.ClaimExchange, true},
+		{"屏幕花了，给我换个新的", qingting.ClaimExchange, true},
+		{"不用给我换一台", qingting.ClaimExchange, false},
+		{"能不能先补发", qingting.ClaimResend, true},
+		{"少了一只，给我补一双", qingting.ClaimResend, true},
+		{"不要给我补发了", qingting.ClaimResend, false},
+	} {
+		doc := b.doc(customer(c.text))
+		doc.Scores = scores()
+		doc.Scores.Kind = []float64{0.97, 0.01, 0.01, 0.005, 0.005}
+		doc.Scores.Claims = make([]float64, len(qingting.Claims()))
+		var got []qingting.ClaimCode
+		for _, claim := range classify(t, doc).Claims {
+			got = append(got, claim.Code)
+		}
+		if c.ok {
+			require.Contains(t, got, c.want, c.text)
+		} else {
+			require.NotContains(t, got, c.want, c.text)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func TestScoreEqualsReference(t *testing.T) {
 	for s := bufio.NewScanner(f); s.Scan(); {
 		var a qingting.Analysis
 		require.NoError(t, json.Unmarshal(s.Bytes(), &a))
-		byID[a.ID] = &a
+		byID[*a.ID] = &a
 	}
 	analyses := make([]*qingting.Analysis, len(gold))
 	for i := range gold {

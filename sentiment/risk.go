@@ -10,19 +10,21 @@ import (
 )
 
 // highAlone are the signals that make the risk high by themselves.
-var highAlone = []qingting.SignalCode{
+var highAlone = [...]qingting.SignalCode{
 	qingting.SignalRegulator, qingting.SignalMedia, qingting.SignalLegal, qingting.SignalSafetyInjury,
 	qingting.SignalPrivacy, qingting.SignalDiscrimination, qingting.SignalVulnerable,
 }
 
 // highWithRage are the signals that make the risk high together with anger of
 // intensity 3.
-var highWithRage = []qingting.SignalCode{
+var highWithRage = [...]qingting.SignalCode{
 	qingting.SignalRepeatContact, qingting.SignalBrokenPromise, qingting.SignalChurn, qingting.SignalFinancialLoss,
 }
 
-// medium are the signals that make the risk at least medium, whatever the kind.
-var medium = append(slices.Clone(highWithRage), qingting.SignalSupervisorDemand)
+// medium lists the signals that make the risk at least medium, whatever the kind.
+func medium() []qingting.SignalCode {
+	return append(highWithRage[:len(highWithRage):len(highWithRage)], qingting.SignalSupervisorDemand)
+}
 
 // Level is the table of the label guide, which the risk follows always.
 func Level(kind qingting.Kind, emotion qingting.EmotionCode, intensity int, signals []qingting.SignalCode) qingting.RiskLevel {
@@ -31,9 +33,9 @@ func Level(kind qingting.Kind, emotion qingting.EmotionCode, intensity int, sign
 	}
 	angry := emotion == qingting.EmotionAngry
 	switch {
-	case any(highAlone), angry && intensity >= 3 && any(highWithRage):
+	case any(highAlone[:]), angry && intensity >= 3 && any(highWithRage[:]):
 		return qingting.RiskHigh
-	case kind == qingting.KindComplaint && angry && intensity >= 2, any(medium):
+	case kind == qingting.KindComplaint && angry && intensity >= 2, any(medium()):
 		return qingting.RiskMedium
 	}
 	return qingting.RiskLow
@@ -65,8 +67,8 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 	modelled := len(p) == len(qingting.Signals())
 	for i, code := range qingting.Signals() {
 		hits, denied := meant(doc, c, code)
-		byModel := modelled && p[i] >= cutAt(doc.Scores.SignalCut, i)
-		if len(hits) == 0 && slices.Contains(highAlone, code) {
+		byModel := modelled && p[i] >= doc.Scores.Cut(doc.Scores.SignalCut, i)
+		if len(hits) == 0 && slices.Contains(highAlone[:], code) {
 			byModel = byModel && p[i] >= loneCut
 		}
 		byRule := heaviest(hits) >= certainSignal
@@ -86,13 +88,6 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 	out.Level = Level(c.Kind.Code, e.Code, e.Intensity, codes)
 	out.Score = score(doc, out.Level, out.Signals)
 	return out
-}
-
-func cutAt(cut []float64, i int) float64 {
-	if i < len(cut) && cut[i] > 0 {
-		return cut[i]
-	}
-	return 0.5
 }
 
 // mention marks rules that read the tagging of an account. Tags count in
@@ -233,7 +228,7 @@ func score(doc *qingting.Document, level qingting.RiskLevel, signals []qingting.
 	wrong := 1 - base
 	seen := map[qingting.SignalCode]float64{}
 	for _, s := range signals {
-		if strings.HasPrefix(s.Source, ruleSource) && slices.Contains(highAlone, s.Code) {
+		if strings.HasPrefix(s.Source, ruleSource) && slices.Contains(highAlone[:], s.Code) {
 			seen[s.Code] = max(seen[s.Code], s.Weight)
 		}
 	}
@@ -259,5 +254,5 @@ func byTable(s *qingting.Scores) float64 {
 	if len(s.Emotion) == len(qingting.Emotions()) && len(s.Intensity) == 4 {
 		rage = s.Emotion[slices.Index(qingting.Emotions(), qingting.EmotionAngry)] * s.Intensity[3]
 	}
-	return 1 - none(highAlone)*(1-rage*(1-none(highWithRage)))
+	return 1 - none(highAlone[:])*(1-rage*(1-none(highWithRage[:])))
 }

@@ -5,7 +5,9 @@ package sentiment
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/qingting-ai/qingting"
@@ -59,12 +61,17 @@ func emotion(doc *qingting.Document) qingting.Emotion {
 	if len(turns) == 0 {
 		return out
 	}
+	felt := feelings(doc)
 	for _, i := range turns {
-		code, intensity := ofMessage(doc, i)
+		code, intensity := ofMessage(doc, felt[i], i)
 		out.ByMessage = append(out.ByMessage, qingting.MessageEmotion{Message: i, Code: code, Intensity: intensity})
 	}
-	out.Code, out.Confidence, out.Intensity = ending(doc, out.ByMessage)
+	out.Code, out.Confidence, out.Intensity = ending(doc, felt, turns, out.ByMessage)
 	out.Trend = trend(out.ByMessage)
+	if out.Trend == qingting.TrendFalling && out.Code == qingting.EmotionAngry && out.Intensity >= 2 && !calmed(out.ByMessage, feelingTurn(doc, felt, turns)) {
+		// A bare 好的 at the end of a quarrel is no better mood.
+		out.Trend = qingting.TrendSteady
+	}
 	peak := out.ByMessage[0]
 	for _, m := range out.ByMessage[1:] {
 		if m.Intensity > peak.Intensity {
@@ -78,19 +85,53 @@ func emotion(doc *qingting.Document) qingting.Emotion {
 // silentConfidence is what calm is worth when the customer has said nothing.
 const silentConfidence = 0.5
 
-// emotionPrior is the share of each emotion in the training texts, in percent.
-var emotionPrior = []float64{19, 5, 6, 17, 39, 14}
+// feelings lists, per message, the hits of certain rules about emotion and
+// intensity that count.
+func feelings(doc *qingting.Document) [][]qingting.Hit {
+	out := make([][]qingting.Hit, len(doc.Messages))
+	for _, h := range doc.Hits {
+		if (h.Field == qingting.FieldEmotion || h.Field == qingting.FieldIntensity) && h.Certain && h.Guard == qingting.GuardNone {
+			out[h.Message] = append(out[h.Message], h)
+		}
+	}
+	return out
+}
+
+// calmed reports whether the message that carries the last feeling is calm or
+// satisfied.
+func calmed(turns []qingting.MessageEmotion, message int) bool {
+	return slices.ContainsFunc(turns, func(t qingting.MessageEmotion) bool {
+		return t.Message == message && (t.Code == qingting.EmotionCalm || t.Code == qingting.EmotionSatisfied)
+	})
+}
+
+// sour reports whether a message holds words that people use when they are
+// anything but satisfied.
+func sour(p *qingting.Prepared) bool {
+	s := string(p.Clean)
+	return strings.Contains(s, "呵呵") || strings.Contains(s, "行吧")
+}
+
+// likeliest is the likeliest emotion; a sour message is never satisfied.
+func likeliest(s *qingting.Scores, p []float64, sour bool) int {
+	if sour {
+		p = slices.Clone(p)
+		p[slices.Index(qingting.Emotions(), qingting.EmotionSatisfied)] = 0
+	}
+	return s.Likeliest(p)
+}
 
 // ofMessage judges one message by the model's reading of it alone, or by rules.
-func ofMessage(doc *qingting.Document, i int) (qingting.EmotionCode, int) {
+// felt are its hits about feelings.
+func ofMessage(doc *qingting.Document, felt []qingting.Hit, i int) (qingting.EmotionCode, int) {
 	s := &doc.Scores
 	codes := qingting.Emotions()
 	if i < len(s.MessageEmotion) && len(s.MessageEmotion[i]) == len(codes) {
-		code := codes[argmax(s.MessageEmotion[i])]
-		intensity := ruleIntensity(doc, i, code)
+		code := codes[likeliest(s, s.MessageEmotion[i], sour(doc.Messages[i]))]
+		intensity := ruleIntensity(felt, code)
 		if i < len(s.MessageIntensity) && len(s.MessageIntensity[i]) == 4 {
 			intensity = level(s.MessageIntensity[i])
-			if extreme(doc, i) {
+			if extreme(felt) {
 				intensity = 3
 			}
 		}
@@ -98,23 +139,26 @@ func ofMessage(doc *qingting.Document, i int) (qingting.EmotionCode, int) {
 	}
 	// Without a model a message is calm until a rule says otherwise.
 	code, weight := qingting.EmotionCalm, 0.0
-	for _, h := range doc.Hits {
-		if h.Message == i && h.Field == qingting.FieldEmotion && h.Guard == qingting.GuardNone && h.Certain && h.Weight > weight {
+	for _, h := range felt {
+		if h.Code == string(qingting.EmotionSatisfied) && sour(doc.Messages[i]) {
+			continue
+		}
+		if h.Field == qingting.FieldEmotion && h.Weight > weight {
 			code, weight = qingting.EmotionCode(h.Code), h.Weight
 		}
 	}
-	return agree(code, ruleIntensity(doc, i, code))
+	return agree(code, ruleIntensity(felt, code))
 }
 
 // ruleIntensity is the strongest intensity a certain rule finds in a message,
 // and 1 for a feeling that no rule finds strong.
-func ruleIntensity(doc *qingting.Document, i int, code qingting.EmotionCode) int {
+func ruleIntensity(felt []qingting.Hit, code qingting.EmotionCode) int {
 	if code == qingting.EmotionCalm {
 		return 0
 	}
 	out := 1
-	for _, h := range doc.Hits {
-		if h.Message != i || h.Field != qingting.FieldIntensity || h.Guard != qingting.GuardNone || !h.Certain {
+	for _, h := range felt {
+		if h.Field != qingting.FieldIntensity {
 			continue
 		}
 		if n, err := strconv.Atoi(h.Code); err == nil {
@@ -128,13 +172,8 @@ func ruleIntensity(doc *qingting.Document, i int, code qingting.EmotionCode) int
 // insults, profanity, threats of harm, five exclamation marks. In the last turn
 // with feeling of the training texts five marks meant intensity 3 in 88 % of
 // 91 cases.
-func extreme(doc *qingting.Document, message int) bool {
-	for _, h := range doc.Hits {
-		if h.Message == message && h.Field == qingting.FieldIntensity && h.Code == "3" && h.Guard == qingting.GuardNone && h.Certain {
-			return true
-		}
-	}
-	return false
+func extreme(felt []qingting.Hit) bool {
+	return slices.ContainsFunc(felt, func(h qingting.Hit) bool { return h.Field == qingting.FieldIntensity && h.Code == "3" })
 }
 
 // bareTurn is the number of Chinese characters below which a turn without any
@@ -142,18 +181,11 @@ func extreme(doc *qingting.Document, message int) bool {
 const bareTurn = 6
 
 // feelingTurn is the last customer message that carries feeling, or the last
-// one; −1 without any.
-func feelingTurn(doc *qingting.Document) int {
-	turns := customers(doc)
-	if len(turns) == 0 {
-		return -1
-	}
+// one. turns are the customer messages, at least one.
+func feelingTurn(doc *qingting.Document, felt [][]qingting.Hit, turns []int) int {
 	for k := len(turns) - 1; k >= 0; k-- {
-		for _, h := range doc.Hits {
-			felt := h.Field == qingting.FieldIntensity || h.Field == qingting.FieldEmotion
-			if h.Message == turns[k] && felt && h.Certain && h.Guard == qingting.GuardNone {
-				return turns[k]
-			}
+		if len(felt[turns[k]]) > 0 {
+			return turns[k]
 		}
 		han := 0
 		for _, r := range doc.Messages[turns[k]].Clean {
@@ -179,16 +211,16 @@ func agree(code qingting.EmotionCode, intensity int) (qingting.EmotionCode, int)
 // ending judges the customer's dominant emotion at the end. The model has read
 // the whole conversation; without it the last turn that carries feeling
 // decides: a bare 好的 or a number does not reset anger.
-func ending(doc *qingting.Document, turns []qingting.MessageEmotion) (qingting.EmotionCode, float64, int) {
+func ending(doc *qingting.Document, felt [][]qingting.Hit, said []int, turns []qingting.MessageEmotion) (qingting.EmotionCode, float64, int) {
 	s := &doc.Scores
 	codes := qingting.Emotions()
 	if len(s.Emotion) == len(codes) {
-		at := argmax(s.Emotion)
+		at := likeliest(s, s.Emotion, sour(doc.Messages[said[len(said)-1]]))
 		intensity := 1
 		if len(s.Intensity) == 4 {
 			intensity = level(s.Intensity)
 		}
-		if extreme(doc, feelingTurn(doc)) {
+		if extreme(felt[feelingTurn(doc, felt, said)]) {
 			intensity = 3
 		}
 		code, intensity := agree(codes[at], intensity)
@@ -219,16 +251,6 @@ func level(p []float64) int {
 		return 0
 	}
 	return int(mean/total + 0.5)
-}
-
-func argmax(p []float64) int {
-	at := 0
-	for i := range p {
-		if p[i] > p[at] {
-			at = i
-		}
-	}
-	return at
 }
 
 // trend compares the mean discontent of the second half of the customer

@@ -2,6 +2,7 @@ package sentiment
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -212,8 +213,8 @@ func TestEmotionCourse(t *testing.T) {
 		trend     qingting.Trend
 		peak      int
 	}{
-		{"anger stays through a bare answer", []qingting.Message{customer("垃圾公司，气死我了"), agent("请私信"), customer("好的，已私信")}, qingting.EmotionAngry, 2, qingting.TrendFalling, 0},
-		{"a number resets nothing", []qingting.Message{customer("真坑爹，太过分"), agent("请提供号码"), customer("13800000000")}, qingting.EmotionAngry, 2, qingting.TrendFalling, 0},
+		{"anger stays through a bare answer", []qingting.Message{customer("垃圾公司，气死我了"), agent("请私信"), customer("好的，已私信")}, qingting.EmotionAngry, 2, qingting.TrendSteady, 0},
+		{"a number resets nothing", []qingting.Message{customer("真坑爹，太过分"), agent("请提供号码"), customer("13800000000")}, qingting.EmotionAngry, 2, qingting.TrendSteady, 0},
 		{"insults are the extreme", []qingting.Message{customer("一群傻逼"), customer("去死吧")}, qingting.EmotionAngry, 3, qingting.TrendSteady, 0},
 		{"five exclamation marks", []qingting.Message{customer("太过分了！！！！！")}, qingting.EmotionAngry, 3, qingting.TrendUnknown, 0},
 		{"rising", []qingting.Message{customer("你好，请看下订单"), agent("抱歉"), customer("什么垃圾服务，受不了")}, qingting.EmotionAngry, 2, qingting.TrendRising, 2},
@@ -298,4 +299,74 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	_, err := New(Options{}).Assess(ctx, newBench(t).doc(customer("坏了")), &qingting.Classification{})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestGuardedWordsAreNoModelSignal: words the customer denies, supposes or
+// quotes are no evidence for a signal that only the model sees.
+func TestGuardedWordsAreNoModelSignal(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		text, weighs string
+		given        bool
+	}{
+		{"海报上写着“不满意可拨打12315投诉”，请问会员怎么开", "12315投诉", false},
+		{"室友说他要去12315投诉你们，我想问下快递几天到", "投诉", false},
+		{"我要投诉的话应该打什么电话", "投诉", false},
+		{"我不是要投诉，反映好几回了", "反映好几回", true},
+	} {
+		doc := b.doc(customer(c.text))
+		doc.Scores = signalScores(qingting.SignalRepeatContact, 0.95)
+		doc.Scores.Attribute = func(qingting.Field, string) [][]float64 {
+			share := make([]float64, len(doc.Messages[0].Clean))
+			text := string(doc.Messages[0].Clean)
+			at := len([]rune(text[:strings.Index(text, c.weighs)]))
+			for i := range []rune(c.weighs) {
+				share[at+i] = 1
+			}
+			share[0] += 0.3
+			share[len(share)-1] += 0.3
+			return [][]float64{share}
+		}
+		f := b.assess(t, doc, qingting.KindComplaint)
+		if !c.given {
+			require.Empty(t, f.Risk.Signals, c.text)
+			require.Equal(t, qingting.RiskLow, f.Risk.Level, c.text)
+			continue
+		}
+		require.Len(t, f.Risk.Signals, 1, c.text)
+		require.Contains(t, f.Risk.Signals[0].Quote, "反映好几回", c.text)
+	}
+}
+
+func TestSourWordsAreNeverSatisfied(t *testing.T) {
+	b := newBench(t)
+	for _, s := range []string{"呵呵", "呵呵，谢谢", "行吧", "行吧，谢谢"} {
+		doc := b.doc(customer(s))
+		require.NotEqual(t, qingting.EmotionSatisfied, b.assess(t, doc, qingting.KindComplaint).Emotion.Code, s)
+		doc.Scores = signalScores("", 0)
+		doc.Scores.Emotion = []float64{0.1, 0.05, 0.05, 0.1, 0.1, 0.6}
+		doc.Scores.MessageEmotion = [][]float64{{0.1, 0.05, 0.05, 0.1, 0.1, 0.6}}
+		f := b.assess(t, doc, qingting.KindComplaint)
+		require.NotEqual(t, qingting.EmotionSatisfied, f.Emotion.Code, s)
+		require.NotEqual(t, qingting.EmotionSatisfied, f.Emotion.ByMessage[0].Code, s)
+	}
+	require.Equal(t, qingting.EmotionSatisfied, b.assess(t, b.doc(customer("行，谢谢")), qingting.KindOther).Emotion.Code)
+}
+
+// BenchmarkAssessLong holds the stage to linear time: twice the messages take
+// about twice as long.
+func BenchmarkAssessLong(b *testing.B) {
+	bench := newBench(b)
+	for _, n := range []int{1000, 2000} {
+		var messages []qingting.Message
+		for range n {
+			messages = append(messages, customer("太过分了，垃圾服务，气死我了"))
+		}
+		doc := bench.doc(messages...)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				emotion(doc)
+			}
+		})
+	}
 }

@@ -56,6 +56,27 @@ func (s *Suggester) clauseOf(doc *qingting.Document, a *qingting.Analysis) strin
 	return ""
 }
 
+// anyClause is the first clause that reads well; only for asking whether it
+// is the matter, as it may say the opposite of the complaint.
+func (s *Suggester) anyClause(doc *qingting.Document) string {
+	for _, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for start := 0; start < len(p.Clean); {
+			end := start
+			for end < len(p.Clean) && !clauseEnd(p.Clean[end]) {
+				end++
+			}
+			if told, ok := s.retell(p, start, end); ok {
+				return told
+			}
+			start = end + 1
+		}
+	}
+	return ""
+}
+
 // covers reports whether a clause holds a piece of evidence.
 func covers(p *qingting.Prepared, n, start, end int, evidence []qingting.Span) bool {
 	if start >= end || end > len(p.From) {

@@ -33,6 +33,8 @@ type plan struct {
 	legal    *policy.RouteRule
 	need     qingting.SlotKind // what must be known first and is not; "" for nothing
 	ask      bool              // and nobody asked for it yet
+	admit    bool              // the fault may be called ours
+	field    bool              // the check needs a visit or another team
 	sources  []string
 }
 
@@ -47,6 +49,7 @@ const (
 	modeOther
 	modeGreeting // too little said
 	modeClosing  // solved
+	modeClarify  // what the matter is must be asked first
 )
 
 func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
@@ -56,13 +59,19 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 	case m.greets || m.said < 2:
 		p.mode = modeGreeting
 		return p
+	case m.unsure && a.Kind.Code != qingting.KindOther && !m.solved(a) && !(a.Kind.Code == qingting.KindInquiry && m.asks != "" && len(a.Routes) == 0):
+		p.mode = modeClarify
+		p.setDue(now, deadline(now, s.service(a).Progress), currentAgent)
+		p.remedy = &qingting.Remedy{Code: qingting.RemedyExplain, Authority: "agent"}
+		p.sources = []string{"policy:service." + string(a.Priority)}
+		return p
 	case a.Kind.Code == qingting.KindPraise:
 		p.mode = modePraise
 		return p
-	case a.Outcome.Code == qingting.OutcomeResolved && (a.Kind.Code == qingting.KindComplaint || a.Kind.Code == qingting.KindInquiry):
+	case m.solved(a):
 		p.mode = modeClosing
 		if a.Kind.Code == qingting.KindComplaint {
-			p.setDue(now, deadline(now, 24*time.Hour), "回访")
+			p.setDue(now, deadline(now, 24*time.Hour), currentAgent)
 		}
 		return p
 	case a.Kind.Code == qingting.KindSuggestion:
@@ -75,7 +84,7 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 		return p
 	case a.Kind.Code == qingting.KindInquiry && len(m.told) == 0 && len(a.Routes) == 0:
 		p.mode = modeInquiry
-		p.setDue(now, checkBy(now, deadline(now, s.service(a).Progress)), "我")
+		p.setDue(now, checkBy(now, deadline(now, s.service(a).Progress)), currentAgent)
 		p.remedy = &qingting.Remedy{Code: qingting.RemedyExplain, Authority: "agent"}
 		p.sources = []string{"policy:service." + string(a.Priority)}
 		return p
@@ -92,8 +101,9 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 	rule := s.policy.Types[typ]
 	p.sources = append(p.sources, "policy:types."+string(typ))
 	p.fault = rule.Fault
-	if a.Responsibility.Confidence >= minFault && a.Responsibility.Code != "" {
+	if a.Responsibility.Confidence > minFault && a.Responsibility.Code != "" {
 		p.fault = a.Responsibility.Code
+		p.admit = p.fault == qingting.ResponsibilityCompany && m.sureness >= minAdmit
 	}
 	p.owner, p.check = rule.Owner, rule.Check
 	if o, ok := rule.OwnerBy[m.domain]; ok {
@@ -128,7 +138,27 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 			p.sources = append(p.sources, a.Cases[0].ID)
 		}
 	}
+	p.field = fieldWork.has([]rune(p.check))
 	return p
+}
+
+// currentAgent owns what is not handed to anybody else.
+const currentAgent = "当前客服"
+
+// fieldWork are the words of a check that no desk can finish at once: by the
+// deadline there is a first report, not a completed inspection.
+var fieldWork = newTrie("检测", "核查", "上门", "立案", "现场", "排查线路", "核实事情经过")
+
+// solved reports that the matter is closed; a customer who still asks has
+// not been answered, whatever was said before.
+func (m *matter) solved(a *qingting.Analysis) bool {
+	switch {
+	case a.Outcome.Code != qingting.OutcomeResolved:
+		return false
+	case a.Kind.Code == qingting.KindInquiry:
+		return !m.asking
+	}
+	return a.Kind.Code == qingting.KindComplaint
 }
 
 func (p *plan) setDue(now, at time.Time, owner string) {
@@ -158,7 +188,7 @@ func (s *Suggester) planLegal(a *qingting.Analysis, p *plan, now time.Time) {
 	if !ok {
 		rule = s.policy.Routes[qingting.RouteCompliance]
 	}
-	p.legal, p.check, p.fault = &rule, rule.Action, qingting.ResponsibilityUnclear
+	p.legal, p.check, p.fault, p.field = &rule, rule.Action, qingting.ResponsibilityUnclear, true
 	due := min(rule.Due, s.service(a).Progress)
 	p.setDue(now, deadline(now, due), rule.Owner)
 	p.remedy = &qingting.Remedy{Code: qingting.RemedyTransfer, Authority: "agent"}
@@ -286,7 +316,7 @@ func plainer(m *matter) *matter {
 	out.asks, out.thing = "", ""
 	out.told = nil
 	if m.typ != "" {
-		out.told = []string{"您反映的是" + topics[m.typ]}
+		out.told = []string{"您反映的是" + m.topic()}
 	}
 	return &out
 }
@@ -357,12 +387,68 @@ func (s *Suggester) compose(a *qingting.Analysis, m *matter, p *plan, style qing
 	switch p.mode {
 	case modeGreeting, modeOther, modePraise, modeSuggestion, modeClosing:
 		s.short(a, m, p, v, &g)
+	case modeClarify:
+		s.clarify(a, m, p, v, &g)
 	case modeInquiry:
 		s.answer(a, m, p, v, &g)
 	default:
 		s.work(a, m, p, v, &g)
 	}
 	return g
+}
+
+// clarify is the draft for a matter that nobody is sure of: it asserts
+// nothing but the customer's own words and asks whether they were understood.
+func (s *Suggester) clarify(a *qingting.Analysis, m *matter, p *plan, v *voice, g *qingting.Suggestion) {
+	g.Confirm = v.pick([]string{"我理解得对吗？", "是这件事，对吗？"})
+	switch {
+	case len(m.told) > 0:
+		g.Restate = m.told[0]
+	case m.thing != "":
+		g.Restate = "和" + m.thing + "有关的事"
+	default:
+		g.Restate, g.Confirm = "您遇到的情况我记下了", "您最想让我们处理的是哪一点呢？"
+	}
+	first := "我马上请专人看完您说的经过"
+	if m.escalates() {
+		first = "我现在把情况报给" + supervisor + "，由专人看完您说的经过"
+	}
+	g.Steps = []string{first, p.dueSaid + "我给您第一次答复"}
+	opening := "您好，"
+	if g.Style == qingting.StyleEmotional {
+		opening = "给您带来不便，很抱歉。"
+		if a.Kind.Code != qingting.KindComplaint {
+			opening = "您好，您的话我认真看了。"
+		}
+	}
+	ask := "我先确认一下：您说的是" + g.Restate + "，" + g.Confirm
+	if len(m.told) == 0 && m.thing == "" {
+		ask = g.Restate + "。" + g.Confirm
+	}
+	end := ""
+	if tense(a, m) {
+		end = onChange
+	}
+	g.Text = opening + ask + strings.Join(g.Steps, "，") + "。" + end
+}
+
+// harmSorry is owed to whoever was hurt, whoever is to blame.
+func harmSorry(m *matter) string {
+	if m.family {
+		return "让您和家人遇到这样的事，很抱歉。"
+	}
+	return sorry[1] + "。"
+}
+
+// escalates reports that somebody above the agent must know.
+func (m *matter) escalates() bool {
+	return m.signals[qingting.SignalSupervisorDemand] || m.signals[qingting.SignalRegulator] || m.signals[qingting.SignalMedia] || m.signals[qingting.SignalLegal]
+}
+
+// tense reports that thanks for patience would sound like mockery.
+func tense(a *qingting.Analysis, m *matter) bool {
+	return m.signals[qingting.SignalRegulator] || m.signals[qingting.SignalMedia] || m.signals[qingting.SignalLegal] ||
+		a.Emotion.Code == qingting.EmotionAngry && a.Emotion.Intensity >= 2
 }
 
 // work is the full structure for a problem.
@@ -377,19 +463,37 @@ func (s *Suggester) work(a *qingting.Analysis, m *matter, p *plan, v *voice, g *
 	if p.ask {
 		question = v.pick(questions[p.need])
 	}
-	weight := s.weight(m, v)
+	weight := s.weight(m, p, v)
 	advice := ""
 	if p.legal != nil && p.legal.Advice != "" {
 		advice = p.legal.Advice + "。"
+	}
+	care := ""
+	if m.harmed && (m.food || m.hurt) {
+		care = "先请您看看现在身体怎么样，需要就医请先就医，保留票据。"
+		if m.family {
+			care = "先请您看一下家人现在怎么样，需要就医请先就医，保留票据。"
+		}
+		advice, _, _ = strings.Cut(advice, "；") // the rest says to see a doctor, which was said first
+		if advice != "" {
+			advice = strings.TrimSuffix(advice, "。") + "。"
+		}
+		if m.food {
+			advice = "请保留剩余食品和小票。"
+		}
 	}
 	var head, fault, lead, thanks string
 	if g.Style == qingting.StyleEmotional {
 		head = s.mirror(a, m, p, v) + "。"
 		switch {
+		case care != "":
+			fault = harmSorry(m)
 		case p.legal != nil:
 			fault = v.pick(legalGrave) + "。"
-		case p.fault == qingting.ResponsibilityCompany:
+		case p.admit:
 			fault = v.pick(admitted) + "。"
+		case p.fault == qingting.ResponsibilityCompany:
+			fault = sorry[0] + "。"
 		default:
 			fault = v.pick(sorry) + "。"
 		}
@@ -399,10 +503,14 @@ func (s *Suggester) work(a *qingting.Analysis, m *matter, p *plan, v *voice, g *
 	} else {
 		head = v.pick(openings) + g.Restate + "。"
 		switch {
+		case care != "":
+			fault = harmSorry(m)
 		case p.legal != nil:
 			fault = v.pick(legalGrave) + "。"
-		case p.fault == qingting.ResponsibilityCompany:
+		case p.admit:
 			fault = v.pick(admitted) + "。"
+		case p.fault == qingting.ResponsibilityCompany:
+			fault = sorry[0] + "。"
 		case p.fault == qingting.ResponsibilityExternal:
 			fault = v.pick(external) + "。"
 		default:
@@ -410,11 +518,18 @@ func (s *Suggester) work(a *qingting.Analysis, m *matter, p *plan, v *voice, g *
 		}
 		lead, thanks = v.pick(planFacts), v.pick(thanksFacts)
 	}
-	if !s.policy.Tone.Thanks {
+	switch {
+	case tense(a, m):
+		thanks = onChange
+	case !s.policy.Tone.Thanks:
 		thanks = ""
+	}
+	if rest, ok := strings.CutPrefix(head, "您好，"); ok && care != "" {
+		care, head = "您好，"+care, rest
 	}
 	build := func() string {
 		var b strings.Builder
+		b.WriteString(care)
 		b.WriteString(head)
 		b.WriteString(fault)
 		b.WriteString(weight)
@@ -506,8 +621,14 @@ func (s *Suggester) mirror(a *qingting.Analysis, m *matter, p *plan, v *voice) s
 		return feeling
 	}
 	impact := impacts[m.typ]
+	if again, ok := impactsAgain[m.typ]; ok && m.signals[qingting.SignalRepeatContact] {
+		impact = again
+	}
 	if by, ok := impactsBy[m.domain]; ok && (m.typ == qingting.TypeQuality || m.typ == qingting.TypePerformance) {
 		impact = by
+	}
+	if m.harmed && m.food {
+		impact = impactsFood
 	}
 	if len(impact) == 0 {
 		return feeling
@@ -516,12 +637,16 @@ func (s *Suggester) mirror(a *qingting.Analysis, m *matter, p *plan, v *voice) s
 }
 
 // weight is at most one more line: what went wrong before, or who suffers.
-func (s *Suggester) weight(m *matter, v *voice) string {
+func (s *Suggester) weight(m *matter, p *plan, v *voice) string {
 	switch {
-	case m.signals[qingting.SignalBrokenPromise]:
+	case m.signals[qingting.SignalBrokenPromise] && p.admit:
 		return v.pick(broken) + "。"
-	case m.signals[qingting.SignalRepeatContact]:
+	case m.signals[qingting.SignalBrokenPromise]:
+		return "之前答应您的事，我会一并核实。"
+	case m.signals[qingting.SignalRepeatContact] && p.admit:
 		return v.pick(repeated) + "。"
+	case m.signals[qingting.SignalRepeatContact]:
+		return "同一件事让您说了不止一次，让您费心了。"
 	case m.signals[qingting.SignalVulnerable]:
 		return v.pick(preferred) + "。"
 	}
@@ -540,7 +665,7 @@ func (s *Suggester) steps(m *matter, p *plan, v *voice, a *qingting.Analysis) []
 	case p.need == "" || p.ask:
 		intake = v.pick(intakes)
 	}
-	if p.legal == nil && p.owner != supervisor && (m.signals[qingting.SignalSupervisorDemand] || m.signals[qingting.SignalRegulator] || m.signals[qingting.SignalMedia] || m.signals[qingting.SignalLegal]) {
+	if p.legal == nil && p.owner != supervisor && m.escalates() {
 		intake = "我现在把{号}情况报给" + supervisor + "，由{人}专门跟进"
 	}
 	last := results[p.remedy.Code]
@@ -561,7 +686,17 @@ func (s *Suggester) steps(m *matter, p *plan, v *voice, a *qingting.Analysis) []
 	if m.claim == qingting.ClaimPunish && p.remedy.Code == qingting.RemedyApology {
 		result = punished
 	}
-	return []string{fill.Replace(intake), p.owner + p.checkDue + p.check, fill.Replace(result)}
+	check := p.owner + p.checkDue + p.check
+	if p.field {
+		check = "由" + p.owner + p.check + "，" + p.checkDue + "给第一次反馈"
+		switch p.remedy.Code {
+		case qingting.RemedyRepair, qingting.RemedyExplain, qingting.RemedyTransfer:
+			if p.remedy.Authority == "agent" {
+				result = v.pick(firstNews)
+			}
+		}
+	}
+	return []string{fill.Replace(intake), check, fill.Replace(result)}
 }
 
 // supervisor is who is told when the customer wants one or names an authority.
@@ -630,14 +765,18 @@ func (s *Suggester) answer(a *qingting.Analysis, m *matter, p *plan, v *voice, g
 		question = "您方便再说一下是哪方面的事吗？"
 	}
 	steps := strings.Join(g.Steps, "，") + "。"
+	thanks := v.pick(thanksAsking)
+	if tense(a, m) {
+		thanks = onChange
+	}
 	if g.Style == qingting.StyleEmotional {
 		head := v.pick([]string{"谢谢您来问，", "您来问就对了，", "您好，"})
 		if a.Emotion.Code == qingting.EmotionAnxious || a.Emotion.Code == qingting.EmotionAngry || a.Emotion.Code == qingting.EmotionDisappointed {
 			head = v.pick([]string{"您着急我很理解，", "给您添麻烦了，"})
 		}
-		g.Text = head + "我来帮您弄清楚。" + g.Restate + "，" + g.Confirm + steps + question + v.pick(thanksAsking)
+		g.Text = head + "我来帮您弄清楚。" + g.Restate + "，" + g.Confirm + steps + question + thanks
 	} else {
-		g.Text = "您好，" + g.Restate + "，" + g.Confirm + steps + question + v.pick(thanksAsking)
+		g.Text = "您好，" + g.Restate + "，" + g.Confirm + steps + question + thanks
 	}
 }
 
@@ -681,9 +820,6 @@ func (s *Suggester) short(a *qingting.Analysis, m *matter, p *plan, v *voice, g 
 			}
 			g.Steps = []string{p.dueSaid + "我再回访一次，看有没有再出现"}
 			g.Confirm = v.pick([]string{"现在都正常了，对吗？", "这样处理您满意，对吗？"})
-			if p.owner != "" {
-				g.Owner = "我"
-			}
 		}
 		steps := ""
 		if len(g.Steps) > 0 {
@@ -695,7 +831,7 @@ func (s *Suggester) short(a *qingting.Analysis, m *matter, p *plan, v *voice, g 
 			if a.Kind.Code == qingting.KindComplaint {
 				g.Confirm = v.pick([]string{"现在这样处理可以了，对吗？", "目前没有再出现，对吗？"})
 			}
-			g.Text = choose([]string{"您好，" + g.Restate + "，" + g.Confirm + steps + "前面耽误了您的时间，对不起，有问题随时联系我们。"}, []string{"这件事让您受累了，对不起。" + g.Restate + "，" + g.Confirm + steps + "还有不放心的地方，您直接告诉我。", "前面给您添堵了，对不起。" + g.Restate + "，" + g.Confirm + steps + "谢谢您的耐心。"})
+			g.Text = choose([]string{"您好，" + g.Restate + "，" + g.Confirm + steps + "前面耽误了您的时间，对不起，有问题随时联系我们。"}, []string{"这件事让您受累了，对不起。" + g.Restate + "，" + g.Confirm + steps + "还有不放心的地方，您直接告诉我。", "前面给您添堵了，对不起。" + g.Restate + "，" + g.Confirm + steps + onChange})
 			return
 		}
 		g.Text = choose([]string{g.Restate + "，" + g.Confirm + steps + "之后有问题随时联系我们，谢谢您。", "您好，" + g.Restate + "，" + g.Confirm + steps + "感谢您的配合。"}, []string{"太好了，" + g.Restate + "，" + g.Confirm + steps + "谢谢您的耐心，祝您一切顺利。", "听到有结果我也安心了。" + g.Restate + "，" + g.Confirm + steps + "谢谢您一路的体谅。"})

@@ -12,8 +12,32 @@ const (
 	evening = 20
 )
 
+// working hours: a promise made outside them is kept by people who come in
+// the next morning, on every day of the week as customer service does.
+const (
+	opens   = 9
+	closes  = 18
+	settled = 10 // the earliest deadline of the day
+)
+
+// urgent matters (P0, P1) are kept by whoever is on duty, at any hour.
+const urgent = 2 * time.Hour
+
+// earliest is the first moment a deadline set now may have.
+func earliest(now time.Time) time.Time {
+	day := time.Date(now.Year(), now.Month(), now.Day(), settled, 0, 0, 0, now.Location())
+	switch {
+	case now.Hour() < opens:
+		return day
+	case now.Hour() >= closes:
+		return day.AddDate(0, 0, 1)
+	}
+	return now
+}
+
 // deadline is now plus d, rounded down to the half hour so that what is said
-// is never later than what policy allows, and moved forward out of the night.
+// is never later than what policy allows, and moved forward out of the night;
+// at night it is not before the next morning, unless it is urgent.
 func deadline(now time.Time, d time.Duration) time.Time {
 	at := now.Add(d)
 	at = at.Add(-time.Duration(at.Minute()%30)*time.Minute - time.Duration(at.Second())*time.Second - time.Duration(at.Nanosecond()))
@@ -30,6 +54,9 @@ func deadline(now time.Time, d time.Duration) time.Time {
 	}
 	if !at.After(now) {
 		at = now.Add(d).Truncate(time.Minute)
+	}
+	if first := earliest(now); d > urgent && at.Before(first) {
+		at = first
 	}
 	return at
 }
@@ -64,6 +91,14 @@ func dayNumber(t time.Time) int {
 // checkBy is when the owner's own step ends: well before the answer is due,
 // on the same day when there is room, never in the past.
 func checkBy(now, final time.Time) time.Time {
+	at := checkAt(now, final)
+	if first := earliest(now); at.Before(first) && !first.After(final) {
+		at = first
+	}
+	return at
+}
+
+func checkAt(now, final time.Time) time.Time {
 	day := time.Date(now.Year(), now.Month(), now.Day(), evening, 0, 0, 0, now.Location())
 	switch left := final.Sub(now); {
 	case left >= 12*time.Hour && day.Sub(now) >= 3*time.Hour:

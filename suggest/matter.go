@@ -28,13 +28,25 @@ type matter struct {
 	signals map[qingting.SignalCode]bool
 	said    int // letters and digits of the customer
 	greets  bool
+
+	sureness float64 // confidence of typ, in [0, 1]
+	unsure   bool    // too little is known to name the matter
+	asking   bool    // the last thing the customer said is a question
+	harmed   bool    // a matter of somebody's safety
+	hurt     bool    // somebody is hurt, sick or vulnerable
+	food     bool    // it was something to eat or drink
+	family   bool    // and it concerns somebody of the customer's family
 }
 
 // Cut-offs of what is believed. They are asymmetric on purpose: a wrong
 // restatement costs more than a plain one.
 const (
 	minClaim = 0.3 // below it a claim is not repeated to the customer
-	minFault = 0.6 // below it the policy's default responsibility stands
+	minFault = 0.6 // up to it, the prior of a type, the responsibility is not known
+
+	minPrimary = 0.4 // below it the type is not the customer's matter
+	minKind    = 0.6 // below it not even the kind of message is asserted
+	minAdmit   = 0.5 // below it nothing is admitted
 )
 
 func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) matter {
@@ -50,6 +62,14 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 	for i := range a.Slots {
 		m.known[a.Slots[i].Kind] = a.Slots[i].Value
 	}
+	for i := range a.Types {
+		if a.Types[i].Code == m.typ {
+			m.sureness = a.Types[i].Confidence
+		}
+	}
+	// Somebody hurt, outed or discriminated against is handed over even so.
+	grave := len(a.Routes) > 0 && (m.signals[qingting.SignalSafetyInjury] || m.signals[qingting.SignalPrivacy] || m.signals[qingting.SignalDiscrimination])
+	m.unsure = !grave && (a.Kind.Confidence < minKind || a.Kind.Code == qingting.KindComplaint && m.sureness < minPrimary)
 	onlyGreeting := true
 	var pending []qingting.SlotKind // what the agent's last message asked for
 	for _, p := range doc.Messages {
@@ -66,6 +86,10 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 					m.said++
 				}
 			}
+			m.asking = len(p.Clean) > 0 && (strings.ContainsRune("?？吗呢", p.Clean[len(p.Clean)-1]))
+			m.family = m.family || familyWords.has(p.Clean)
+			m.hurt = m.hurt || hurtWords.has(p.Clean)
+			m.food = m.food || foodWords.has(p.Clean) && !deviceWords.has(p.Clean)
 			if answers(p.Clean) {
 				for _, k := range pending {
 					m.given[k] = true
@@ -99,8 +123,49 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 			m.claim, m.amount = claim, amountOfClaim(a, claim)
 		}
 	}
+	m.harmed = m.typ == qingting.TypeSafety && !m.unsure || slices.Contains(a.Routes, qingting.RouteRecall) || m.signals[qingting.SignalSafetyInjury]
+	m.hurt = m.hurt || m.signals[qingting.SignalSafetyInjury] || m.signals[qingting.SignalVulnerable]
+	if m.unsure {
+		// Only the customer's own words are repeated, and asked about.
+		m.typ, m.sureness = "", 0
+		m.thing, m.domain = s.anyThing(doc)
+		if c := strings.TrimPrefix(s.clauseOf(doc, a), "您反映"); c != "" {
+			m.told = []string{c}
+		} else if c := strings.TrimPrefix(s.anyClause(doc), "您反映"); c != "" {
+			m.told = []string{c}
+		}
+		if a.Kind.Code != qingting.KindComplaint {
+			m.asks = s.questionOf(doc)
+		}
+		return m
+	}
 	s.tellOf(doc, a, &m)
+	if m.family && m.typ == qingting.TypeSafety {
+		for i, told := range m.told {
+			for _, of := range []string{"您使用", "您用餐"} {
+				if rest, ok := strings.CutPrefix(told, "您"); ok && strings.HasPrefix(told, of) {
+					m.told[i] = "您的家人" + rest
+				}
+			}
+		}
+	}
 	return m
+}
+
+// Words of a safety matter that decide what is asked first.
+var (
+	familyWords = newTrie("孩子", "宝宝", "女儿", "儿子", "小孩", "老人", "妈妈", "爸爸", "母亲", "父亲", "奶奶", "爷爷", "外婆", "老婆", "老公", "妻子", "丈夫", "家人", "我妈", "我爸", "娃")
+	hurtWords   = newTrie("受伤", "烫伤", "划伤", "割伤", "砸伤", "烧伤", "夹伤", "扎伤", "骨折", "流血", "过敏", "呕吐", "吐了", "拉肚子", "腹泻", "肚子疼", "肚子痛", "中毒", "住院", "医院", "急诊", "发烧", "晕倒")
+	foodWords   = newTrie("食品", "食物", "餐厅", "用餐", "就餐", "外卖", "饭菜", "奶粉", "牛奶", "酸奶", "零食", "饮料", "吃坏", "吃了", "吃完", "吃出", "喝了", "喝完", "蛋糕", "奶茶", "面包", "火锅", "水果", "月饼", "饭里", "菜里", "汤里")
+	deviceWords = newTrie("冒烟", "起火", "着火", "爆炸", "漏电", "触电", "充电", "自燃")
+)
+
+// topic names the type; what was said before is mentioned only when it was.
+func (m *matter) topic() string {
+	if again, ok := topicsAgain[m.typ]; ok && m.signals[qingting.SignalRepeatContact] {
+		return again
+	}
+	return topics[m.typ]
 }
 
 func amountOfClaim(a *qingting.Analysis, code qingting.ClaimCode) *float64 {
@@ -116,8 +181,19 @@ func amountOfClaim(a *qingting.Analysis, code qingting.ClaimCode) *float64 {
 // before demands for words when both are about as sure.
 func (s *Suggester) claimOf(a *qingting.Analysis, m *matter) {
 	best := 0.0
+	// Who demands a thing in so many words does not come for an explanation.
+	demanded := slices.ContainsFunc(a.Claims, func(c qingting.Claim) bool {
+		switch c.Code {
+		case qingting.ClaimRefund, qingting.ClaimExchange, qingting.ClaimResend, qingting.ClaimCompensate, qingting.ClaimCancel:
+			return c.Confidence >= minClaim && len(c.Evidence) > 0
+		}
+		return false
+	})
 	for i := range a.Claims {
 		c := &a.Claims[i]
+		if demanded && (c.Code == qingting.ClaimExplain || c.Code == qingting.ClaimCallback) {
+			continue
+		}
 		score := c.Confidence
 		switch c.Code {
 		case qingting.ClaimExplain, qingting.ClaimApology:
@@ -189,7 +265,7 @@ func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matt
 					m.told = append(m.told, strings.Replace(t, "{物}", m.thing, 1))
 				}
 			}
-			m.told = append(m.told, "您反映的是"+topics[m.typ])
+			m.told = append(m.told, "您反映的是"+m.topic())
 		}
 	}
 	if a.Kind.Code != qingting.KindComplaint {
@@ -218,10 +294,13 @@ func topicFits(typ qingting.Type, d policy.Domain) bool {
 	return true
 }
 
+// foreignBody is more than any weight of a phrase.
+const foreignBody = 100
+
 // tellType looks for an issue of one type and fills m when there is one.
 func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Type, least int) bool {
 	tr := s.tables.issueTrie[typ]
-	best := found{issue: -1}
+	best := found{issue: -1, length: -2 * foreignBody}
 	var thing subject
 	opening := -1
 	for n, p := range doc.Messages {
@@ -241,10 +320,13 @@ func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Typ
 			if n == opening {
 				weight += 2
 			}
+			is := &s.tables.issues[e]
+			if strings.Contains(is.before, "异物") {
+				weight -= foreignBody // what it did to somebody matters more
+			}
 			if weight <= best.length {
 				continue
 			}
-			is := &s.tables.issues[e]
 			near, ok := s.nearThing(p.Clean, i, end, is.domains)
 			if !ok {
 				continue

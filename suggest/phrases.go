@@ -13,12 +13,27 @@ import (
 // topics name a type in a sentence: 您反映的是宽带的质量问题.
 var topics = map[qingting.Type]string{
 	qingting.TypeQuality: "质量问题", qingting.TypePerformance: "使用效果问题", qingting.TypeSafety: "安全问题", qingting.TypeMismatch: "收到的商品和订单不符的问题",
-	qingting.TypeAttitude: "服务态度问题", qingting.TypeEfficiency: "联系不上、没人答复的问题", qingting.TypeProfessionalism: "问题迟迟没有解决的情况",
+	qingting.TypeAttitude: "服务态度问题", qingting.TypeEfficiency: "没有及时答复的问题", qingting.TypeProfessionalism: "答复不清楚的问题",
 	qingting.TypeHiddenFee: "收费问题", qingting.TypeUnfair: "价格和优惠问题", qingting.TypeComplexity: "办理不顺的问题", qingting.TypeWait: "等待太久的问题",
 	qingting.TypeDelay: "发货和送达慢的问题", qingting.TypeDamage: "运输破损的问题", qingting.TypeDelivery: "配送服务问题",
 	qingting.TypeHygiene: "卫生问题", qingting.TypeNoise: "噪音问题", qingting.TypeComfort: "环境不舒适的问题",
 	qingting.TypeLeak: "个人信息安全问题", qingting.TypeHarassment: "营销打扰问题", qingting.TypeDiscrimination: "受到区别对待的问题", qingting.TypeMisleading: "宣传和实际不一致的问题",
 }
+
+// topicsAgain replace topics for a customer who has been here before; said to
+// anybody else they would invent a history.
+var topicsAgain = map[qingting.Type]string{
+	qingting.TypeEfficiency: "联系不上、没人答复的问题", qingting.TypeProfessionalism: "问题迟迟没有解决的情况",
+}
+
+// impactsAgain are the impacts for her.
+var impactsAgain = map[qingting.Type][]string{
+	qingting.TypeEfficiency:      {"一次次联系都没有回音", "有事找不到人，只能干等"},
+	qingting.TypeProfessionalism: {"来回说了几遍还是没有解决", "问题没解决，还要反复解释"},
+}
+
+// impactsFood are the impacts of food that harmed somebody.
+var impactsFood = []string{"吃的东西出了问题", "吃进肚子的东西让人不放心"}
 
 // topicsOf tell a type back with the thing, where that reads well.
 var topicsOf = map[qingting.Type]string{
@@ -26,7 +41,7 @@ var topicsOf = map[qingting.Type]string{
 	qingting.TypeMismatch: "您收到的{物}和订单不符", qingting.TypeHiddenFee: "您反映的是{物}的收费问题", qingting.TypeUnfair: "您反映的是{物}的价格和优惠问题",
 	qingting.TypeComplexity: "您反映的是{物}办理不顺的问题", qingting.TypeWait: "您反映的是{物}等待太久的问题", qingting.TypeDelay: "您反映的是{物}送达慢的问题",
 	qingting.TypeDamage: "您反映的是{物}在运输中破损", qingting.TypeHygiene: "您反映的是{物}的卫生问题", qingting.TypeComfort: "您反映的是{物}环境不舒适",
-	qingting.TypeMisleading: "您反映的是{物}和宣传的不一致", qingting.TypeProfessionalism: "您反映的是{物}的问题迟迟没有解决",
+	qingting.TypeMisleading: "您反映的是{物}和宣传的不一致", qingting.TypeProfessionalism: "您反映的是{物}的事没有答复清楚",
 }
 
 // impacts say what it is like for the customer; they open a mirroring
@@ -37,11 +52,11 @@ var impacts = map[qingting.Type][]string{
 	qingting.TypeSafety:          {"遇到安全上的事", "东西用出了安全问题"},
 	qingting.TypeMismatch:        {"盼了几天，拿到手却不是想要的", "收到的东西和下单的对不上"},
 	qingting.TypeAttitude:        {"来求助却受了冷落", "好好来问事情，却遇到这样的态度"},
-	qingting.TypeEfficiency:      {"一次次联系都没有回音", "有事找不到人，只能干等"},
-	qingting.TypeProfessionalism: {"来回说了几遍还是没有解决", "问题没解决，还要反复解释"},
+	qingting.TypeEfficiency:      {"没有及时答复您", "有事来问却没有及时得到答复"},
+	qingting.TypeProfessionalism: {"给您的答复不清楚", "得到的答复前后不一致"},
 	qingting.TypeHiddenFee:       {"钱扣得不明不白", "没弄清楚就被收了钱"},
 	qingting.TypeUnfair:          {"花了钱还觉得吃亏", "价格上没有得到公平的对待"},
-	qingting.TypeComplexity:      {"一件小事要来回折腾", "想办的事办不下来"},
+	qingting.TypeComplexity:      {"想办的事办得不顺", "想办的事办不下来"},
 	qingting.TypeWait:            {"等了这么久还没有结果", "一天天等下去没有个准信"},
 	qingting.TypeDelay:           {"左等右等还是没有收到", "东西迟迟不到，计划都被打乱了"},
 	qingting.TypeDamage:          {"盼来的东西成了这样", "东西在路上出了问题"},
@@ -134,7 +149,7 @@ var (
 
 // intakes are first steps; {人} is the owner, {号} the order, if known.
 var intakes = []string{
-	"我现在把{号}情况登记给{人}，前面的经过都写上",
+	"我现在把{号}情况登记给{人}，您说的经过都写上",
 	"我现在就把{号}经过转给{人}，您不用再说一遍",
 	"我马上把{号}情况交给{人}，您说过的都记在里面",
 }
@@ -174,6 +189,12 @@ var restored = []string{"{时}我告诉您原因和恢复的时间", "{时}我�
 
 // punished is the last step when the customer wants somebody held to account.
 const punished = "{时}我把核实结果和对相关人员的处理意见告诉您"
+
+// firstNews are the last steps of a check that a desk cannot finish.
+var firstNews = []string{"{时}我给您第一次进展和下一步的安排", "{时}我把第一次反馈和后面的安排告诉您"}
+
+// onChange ends a draft to whom thanks would sound like mockery.
+const onChange = "有任何变化我第一时间联系您。"
 
 // questions ask for what is missing, one thing, answerable in a word.
 var questions = map[qingting.SlotKind][]string{

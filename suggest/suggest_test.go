@@ -63,7 +63,7 @@ func complaint(doc *qingting.Document, typ qingting.Type, claims ...qingting.Cla
 	a.Emotion = qingting.Emotion{Code: qingting.EmotionAngry, Intensity: 2}
 	a.Style.Code, a.Outcome.Code = qingting.StyleMixed, qingting.OutcomePending
 	for _, c := range claims {
-		a.Claims = append(a.Claims, qingting.Claim{Code: c, Confidence: 0.9})
+		a.Claims = append(a.Claims, qingting.Claim{Code: c, Confidence: 0.9, Evidence: []qingting.Span{{Message: 0, Start: 0, End: 1}}})
 	}
 	for i, p := range doc.Messages {
 		for _, f := range p.Slots {
@@ -383,7 +383,7 @@ func TestKinds(t *testing.T) {
 		a.Kind.Code, a.Outcome.Code, a.Emotion = c.kind, c.outcome, qingting.Emotion{Code: qingting.EmotionCalm}
 		if c.kind == qingting.KindComplaint {
 			typ := qingting.TypeQuality
-			a.Primary = &typ
+			a.Primary, a.Types = &typ, []qingting.TypeScore{{Code: typ, Confidence: 0.9}}
 		}
 		a.Priority, a.Routes = qingting.Prioritize(a.Kind.Code, a.Types, nil)
 		out := suggest(t, s, doc, a)
@@ -428,6 +428,176 @@ func TestPrecedent(t *testing.T) {
 	}
 }
 
+// TestUnsure: a type or a kind that is hardly believed shapes nothing.
+func TestUnsure(t *testing.T) {
+	s := suggester(t)
+	for name, edit := range map[string]func(a *qingting.Analysis){
+		"type":    func(a *qingting.Analysis) { a.Types[0].Confidence = 0.05 },
+		"kind":    func(a *qingting.Analysis) { a.Kind.Confidence = 0.5 },
+		"no type": func(a *qingting.Analysis) { a.Types, a.Primary = nil, nil },
+		"praise":  func(a *qingting.Analysis) { a.Kind.Code, a.Kind.Confidence = qingting.KindPraise, 0.4 },
+	} {
+		doc := document(t, "我的转账卡了三天没到对方账上")
+		a := complaint(doc, qingting.TypeDelay)
+		a.Responsibility = qingting.Score[qingting.Responsibility]{Code: qingting.ResponsibilityCompany, Confidence: 0.9}
+		edit(a)
+		out := suggest(t, s, doc, a)
+		require.Len(t, out, 2, name)
+		holds(t, s, doc, a, out)
+		for _, g := range out {
+			require.Contains(t, g.Text, "我先确认一下：您说的是您的转账卡了三天没到对方账上", name)
+			require.Equal(t, currentAgent, g.Owner)
+			require.NotRegexp(t, `物流|包裹|专员|没有做好|不到位|认可`, g.Text, name)
+		}
+	}
+	doc := document(t, "我的快递卡了三天没到")
+	a := complaint(doc, qingting.TypeDelay)
+	a.Types[0].Confidence = minPrimary
+	for _, g := range suggest(t, s, doc, a) {
+		require.Contains(t, g.Text, "物流专员", "at the threshold the type stands")
+	}
+}
+
+// TestNoHistory: who comes for the first time is not told of earlier contacts.
+func TestNoHistory(t *testing.T) {
+	s := suggester(t)
+	invented := regexp.MustCompile(`迟迟没有解决|来回说了|反复解释|前几次|一次次|问了几次`)
+	for _, typ := range []qingting.Type{qingting.TypeProfessionalism, qingting.TypeEfficiency} {
+		again := false
+		for _, said := range []string{"你们真让人生气", "这叫什么服务啊", "气死人了这事", "答复我看不懂"} {
+			doc := document(t, said)
+			a := complaint(doc, typ)
+			for _, g := range suggest(t, s, doc, a) {
+				require.NotRegexp(t, invented, g.Text)
+			}
+			a.Risk.Signals = []qingting.Signal{{Code: qingting.SignalRepeatContact}}
+			for _, g := range suggest(t, s, doc, a) {
+				again = again || invented.MatchString(g.Text)
+			}
+		}
+		require.True(t, again || typ == qingting.TypeEfficiency, typ)
+	}
+}
+
+// TestAdmission needs a responsibility beyond the prior of the type and a
+// type that is more likely than not.
+func TestAdmission(t *testing.T) {
+	s := suggester(t)
+	doc := document(t, "客服态度太差了")
+	for _, c := range []struct {
+		blame, primary float64
+		want           bool
+	}{{0.6, 0.9, false}, {0.9, 0.45, false}, {0.61, 0.5, true}, {0, 0.9, false}} {
+		a := complaint(doc, qingting.TypeAttitude)
+		a.Types[0].Confidence = c.primary
+		a.Responsibility = qingting.Score[qingting.Responsibility]{Code: qingting.ResponsibilityCompany, Confidence: c.blame}
+		for _, g := range suggest(t, s, doc, a) {
+			require.Equal(t, c.want, regexp.MustCompile(`没有做好|做得不到位`).MatchString(g.Text), "%v: %s", c, g.Text)
+			require.Equal(t, !c.want, strings.Contains(g.Text, "给您带来不便，很抱歉"), "%v: %s", c, g.Text)
+		}
+	}
+}
+
+func TestDemandLeads(t *testing.T) {
+	s := suggester(t)
+	doc := document(t, "乱扣费，退我30元，为什么扣")
+	a := complaint(doc, qingting.TypeHiddenFee, qingting.ClaimExplain, qingting.ClaimRefund)
+	thirty := 30.0
+	a.Claims[0].Confidence, a.Claims[1].Confidence, a.Claims[1].Amount = 1, 0.3, &thirty
+	for _, g := range suggest(t, s, doc, a) {
+		require.Equal(t, qingting.RemedyRefund, g.Remedy.Code)
+		require.Contains(t, g.Confirm, "30元")
+	}
+	a.Claims[1].Evidence = nil
+	for _, g := range suggest(t, s, doc, a) {
+		require.Contains(t, g.Confirm, "原因", "nobody said it")
+	}
+}
+
+// TestFieldWork: an inspection is not promised as finished within the hour.
+func TestFieldWork(t *testing.T) {
+	s := suggester(t)
+	doc := document(t, "宽带断网了，号码13900001111")
+	a := complaint(doc, qingting.TypeQuality, qingting.ClaimFix)
+	a.Priority = qingting.PriorityP1
+	for _, g := range suggest(t, s, doc, a) {
+		require.Equal(t, "由网络工程师排查线路和设备，今天15点半前给第一次反馈", g.Steps[1])
+		require.Regexp(t, `今天16点前我.*第一次`, g.Steps[2])
+	}
+}
+
+// TestNight: what is promised at night is due in the morning, in words and as a time.
+func TestNight(t *testing.T) {
+	p, err := policy.Default()
+	require.NoError(t, err)
+	for hour, want := range map[int]string{2: "今天4点半前", 18: "今天20点半前", 22: "明天0点半前"} { // P1 does not wait for the morning
+		now := time.Date(2026, 11, 20, hour, 40, 0, 0, noon.Location())
+		s, err := New(p, Options{Now: func() time.Time { return now }})
+		require.NoError(t, err)
+		doc := document(t, "宽带断网了")
+		a := complaint(doc, qingting.TypeQuality, qingting.ClaimFix)
+		a.Priority = qingting.PriorityP1
+		out := suggest(t, s, doc, a)
+		require.Len(t, out, 2)
+		for _, g := range out {
+			require.Equal(t, want, g.Due)
+			require.LessOrEqual(t, g.DueAt.Sub(now), urgent)
+			require.Contains(t, g.Text, want)
+		}
+	}
+}
+
+// TestCare: how the person is comes first, and food is not switched off.
+func TestCare(t *testing.T) {
+	s := suggester(t)
+	for _, c := range []struct {
+		said, first, advice, restate string
+	}{
+		{"在你们店吃了外卖，孩子晚上吐了，饭里还有虫子", "先请您看一下家人现在怎么样，需要就医请先就医，保留票据。", "请保留剩余食品和小票", "您的家人用餐后身体不适"},
+		{"牛奶里有异物", "先请您看看现在身体怎么样，需要就医", "请保留剩余食品和小票", "您在食品里发现了异物"},
+		{"充电宝冒烟把我手烫伤了", "先请您看看现在身体怎么样，需要就医", "请先停用该产品", "充电宝"},
+	} {
+		doc := document(t, c.said)
+		a := complaint(doc, qingting.TypeSafety)
+		out := suggest(t, s, doc, a)
+		require.Len(t, out, 2, c.said)
+		holds(t, s, doc, a, out)
+		for _, g := range out {
+			require.True(t, strings.HasPrefix(strings.TrimPrefix(g.Text, "您好，"), c.first), g.Text)
+			require.Contains(t, g.Text, c.advice)
+			require.Contains(t, g.Restate, c.restate)
+			require.Contains(t, g.Text, "很抱歉")
+			require.Equal(t, strings.Contains(c.said, "充电"), strings.Contains(g.Text, "停用"), g.Text)
+		}
+	}
+}
+
+// TestNoThanks: a threat or anger is not answered with thanks for patience.
+func TestNoThanks(t *testing.T) {
+	s := suggester(t)
+	for _, typ := range qingting.Types() {
+		doc := document(t, "再不处理我就去起诉")
+		a := complaint(doc, typ)
+		a.Emotion = qingting.Emotion{Code: qingting.EmotionCalm}
+		a.Risk.Signals = []qingting.Signal{{Code: qingting.SignalLegal}}
+		out := suggest(t, s, doc, a)
+		require.Len(t, out, 2)
+		for _, g := range out {
+			require.True(t, strings.HasSuffix(g.Text, "有任何变化我第一时间联系您。"), g.Text)
+			require.NotContains(t, g.Text, "谢谢")
+		}
+		a.Risk.Signals = nil
+		require.Contains(t, suggest(t, s, doc, a)[0].Text, "谢")
+	}
+	doc := document(t, "怎么开发票", "客服：在订单里", "那专票怎么开？")
+	a := complaint(doc, "")
+	a.Kind.Code, a.Outcome.Code = qingting.KindInquiry, qingting.OutcomeResolved
+	for _, g := range suggest(t, s, doc, a) {
+		require.NotContains(t, g.Text, "都清楚了")
+		require.Equal(t, currentAgent, g.Owner)
+	}
+}
+
 func TestDeadlines(t *testing.T) {
 	zone := noon.Location()
 	for _, c := range []struct {
@@ -438,7 +608,8 @@ func TestDeadlines(t *testing.T) {
 		{noon, 2 * time.Hour, "今天16点前"},
 		{noon, 24 * time.Hour, "明天14点前"},
 		{time.Date(2026, 11, 21, 23, 10, 0, 0, zone), 24 * time.Hour, "明天20点前"},
-		{time.Date(2026, 11, 21, 23, 10, 0, 0, zone), 2 * time.Hour, "明天1点前"},
+		{time.Date(2026, 11, 21, 23, 10, 0, 0, zone), 2 * time.Hour, "明天1点前"}, // urgent: at any hour
+		{time.Date(2026, 11, 21, 23, 10, 0, 0, zone), 4 * time.Hour, "明天10点前"},
 		{time.Date(2026, 12, 31, 9, 45, 0, 0, zone), 24 * time.Hour, "明天9点半前"},
 		{time.Date(2026, 11, 21, 3, 0, 0, 0, zone), 24 * time.Hour, "今天20点前"},
 		{noon, 10 * time.Minute, "今天14点30分前"},
@@ -449,7 +620,12 @@ func TestDeadlines(t *testing.T) {
 			c.want = "今天14点半前"
 		}
 		require.Equal(t, c.want, got, "%v + %v", c.now, c.d)
-		require.False(t, at.After(c.now.Add(c.d)))
+		if h := c.now.Hour(); c.d <= urgent || h >= opens && h < closes {
+			require.False(t, at.After(c.now.Add(c.d)))
+		} else {
+			require.GreaterOrEqual(t, at.Hour(), settled)
+			require.GreaterOrEqual(t, checkBy(c.now, at).Hour(), settled)
+		}
 		require.True(t, at.After(c.now))
 	}
 }
@@ -472,6 +648,7 @@ func TestHostile(t *testing.T) {
 		doc := document2(said, rapid.SampledFrom(pieces).Draw(t, "agent"))
 		typ := rapid.SampledFrom(qingting.Types()).Draw(t, "type")
 		a := &qingting.Analysis{}
+		a.Kind.Confidence = rapid.Float64Range(0.3, 1).Draw(t, "sure")
 		a.Kind.Code = rapid.SampledFrom(qingting.Kinds()).Draw(t, "kind")
 		if a.Kind.Code == qingting.KindComplaint {
 			a.Types, a.Primary = []qingting.TypeScore{{Code: typ, Confidence: 1, Evidence: []qingting.Span{{Message: 0, Start: 0, End: len([]rune(said))}}}}, &typ
@@ -540,10 +717,20 @@ func TestGolden(t *testing.T) {
 			a.Style.Code = qingting.StyleRational
 			a.Emotion.Code = qingting.EmotionDisappointed
 		}, qingting.TypeMismatch, nil},
-		{"态度不好", []string{"昨天那个客服态度太差了，话没说完就挂电话，必须道歉"}, func(a *qingting.Analysis) { a.Emotion.Intensity = 3 }, qingting.TypeAttitude, []qingting.ClaimCode{qingting.ClaimApology, qingting.ClaimPunish}},
+		{"态度不好", []string{"昨天那个客服态度太差了，话没说完就挂电话，必须道歉"}, func(a *qingting.Analysis) {
+			a.Emotion.Intensity = 3
+			a.Responsibility = qingting.Score[qingting.Responsibility]{Code: qingting.ResponsibilityCompany, Confidence: 0.9}
+		}, qingting.TypeAttitude, []qingting.ClaimCode{qingting.ClaimApology, qingting.ClaimPunish}},
 		{"烫伤", []string{"充电宝突然冒烟，把我女儿的手烫伤了！！"}, func(a *qingting.Analysis) {
 			a.Emotion.Code, a.Emotion.Intensity = qingting.EmotionAnxious, 3
 		}, qingting.TypeSafety, []qingting.ClaimCode{qingting.ClaimCompensate}},
+		{"吃坏肚子", []string{"在你们店吃了外卖，孩子晚上吐了，饭里还有虫子"}, func(a *qingting.Analysis) {
+			a.Emotion.Code, a.Emotion.Intensity = qingting.EmotionAnxious, 3
+			a.Risk.Signals = []qingting.Signal{{Code: qingting.SignalSafetyInjury}, {Code: qingting.SignalVulnerable}}
+		}, qingting.TypeSafety, nil},
+		{"拿不准的投诉", []string{"我的转账卡了三天没到对方账上"}, func(a *qingting.Analysis) { a.Types[0].Confidence = 0.05 }, qingting.TypeDelay, nil},
+		{"拿不准也没有像样的句子", []string{"哎呀真是的，什么情况嘛"}, func(a *qingting.Analysis) { a.Kind.Confidence = 0.45 }, qingting.TypeDelay, nil},
+		{"第一次来说答复不清楚", []string{"你们说的不一样，到底听谁的"}, func(a *qingting.Analysis) { a.Emotion.Intensity = 1 }, qingting.TypeProfessionalism, nil},
 		{"信息泄露", []string{"刚在你们这买完保险就有人打电话，我的信息是不是泄露了"}, func(a *qingting.Analysis) { a.Emotion.Code = qingting.EmotionAnxious }, qingting.TypeLeak, []qingting.ClaimCode{qingting.ClaimExplain}},
 		{"有先例的误导宣传", []string{"办套餐的时候说好的不限速，用了10G就限速，这不是骗人吗"}, func(a *qingting.Analysis) {
 			a.Retrieval.Status = qingting.RetrievalOK

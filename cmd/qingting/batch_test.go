@@ -31,7 +31,7 @@ func newBatch(t testing.TB, in io.Reader, workers int, analyze func(context.Cont
 }
 
 func echo(_ context.Context, t qingting.Transcript) (*qingting.Analysis, error) {
-	return &qingting.Analysis{ID: t.ID, Kind: qingting.Score[qingting.Kind]{Code: qingting.KindComplaint}, Risk: qingting.Risk{Level: qingting.RiskLow}}, nil
+	return &qingting.Analysis{ID: &t.ID, Kind: qingting.Score[qingting.Kind]{Code: qingting.KindComplaint}, Risk: qingting.Risk{Level: qingting.RiskLow}}, nil
 }
 
 func conversations(n int) string {
@@ -71,7 +71,7 @@ func TestBatchKeepsOrder(t *testing.T) {
 		default:
 			var a qingting.Analysis
 			require.NoError(t, json.Unmarshal([]byte(line), &a))
-			require.Equal(t, fmt.Sprintf("c%d", i), a.ID)
+			require.Equal(t, fmt.Sprintf("c%d", i), *a.ID)
 		}
 	}
 	require.Equal(t, n, b.all)

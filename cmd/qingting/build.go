@@ -97,13 +97,16 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 		return nil, err
 	}
 	e.parts = retrieval.Parts{Cleaner: cleaner, Segmenter: e.jieba, Seed: seed, Vectors: vectors, DeferEncoding: o.later}
+	// The model names its encoder, so weights and rules are all there is; the
+	// name is the same whether the encoder was loaded or not.
+	e.ids = identities{Model: model.ID(), Lexicon: lex.ID(), Analysis: hashOf(model.ID(), lex.ID())}
 	e.stages = qingting.Stages{
+		ModelID: e.ids.Analysis,
 		Cleaner: cleaner, Segmenter: e.jieba, Slots: text.Slots{}, Matcher: lex, Scorer: model,
 		Classifier: classify.New(),
-		Assessor:   sentiment.New(sentiment.Options{ModelID: model.ID(), Matcher: lex}),
+		Assessor:   sentiment.New(sentiment.Options{ModelID: e.ids.Analysis, Matcher: lex}),
 		Suggester:  drafts,
 	}
-	e.ids = identities{Model: model.ID(), Lexicon: lex.ID()}
 	// A nil pointer in an interface is not nil: the two are set only when there.
 	if enc != nil {
 		if err := sameEncoder(model, enc); err != nil {
@@ -116,10 +119,6 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 	if e.store != nil {
 		e.parts.Store = e.store
 	}
-	// The model names its encoder, so weights and rules are all there is; the
-	// name is the same whether the encoder was loaded or not.
-	e.ids.Analysis = hashOf(e.ids.Model, e.ids.Lexicon)
-	e.stages.ModelID = e.ids.Analysis
 	if e.library, err = retrieval.NewLibrary(ctx, e.parts); err != nil {
 		e.close()
 		return nil, fmt.Errorf("案例库打不开：%w", err)

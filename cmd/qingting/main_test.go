@@ -166,7 +166,7 @@ func TestQuotesAreOriginal(t *testing.T) {
 		var tr qingting.Transcript
 		require.NoError(t, json.Unmarshal([]byte(in[i]), &tr))
 		a := decode(t, line)
-		require.Equal(t, tr.ID, a.ID)
+		require.Equal(t, tr.ID, *a.ID)
 		check := func(s qingting.Span) {
 			spans++
 			text := []rune(tr.Messages[s.Message].Text)
@@ -225,7 +225,7 @@ func TestTriageCSVInGBK(t *testing.T) {
 	require.Equal(t, 0, code, errOut)
 	var ids []string
 	for line := range strings.Lines(out) {
-		ids = append(ids, decode(t, line).ID)
+		ids = append(ids, *decode(t, line).ID)
 	}
 	require.Equal(t, []string{"T-1001", "T-1002", "T-1003"}, ids)
 }

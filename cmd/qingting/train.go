@@ -78,6 +78,7 @@ func (p *program) train(ctx context.Context, data, out, cache string, folds int)
 		for i := range full {
 			fmt.Fprintf(p.out, "%-16s %-22s %s\n", full[i].Name, interval(full[i]), interval(fast[i]))
 		}
+		fmt.Fprintf(p.out, "\n模型自己的判断，不经规则：full %+v\nfast %+v\n", v.FullFig, v.FastFig)
 		fmt.Fprintf(p.out, "\n校准误差 ECE（15 等量分箱，full）：kind %.3f，primary %.3f，P(high) %.3f\n", v.FullFig.KindECE, v.FullFig.PrimaryECE, v.FullFig.HighECE)
 		return nil
 	}

@@ -93,6 +93,8 @@ func (p *program) triage(ctx context.Context, name string, f triageFlags) error 
 		return usageError("-j 至少是 1")
 	case f.charset != "auto" && f.charset != "" && !transcript.KnownCharset(f.charset):
 		return usageError("不认识的编码 %q，可选 auto、utf-8、gb18030、utf-16、utf-16le、utf-16be、big5", f.charset)
+	case f.json && f.jsonl:
+		return usageError("--json 和 --jsonl 只能用一个")
 	case f.data != "" && f.cases != "":
 		return usageError("--data 和 --cases 只能用一个")
 	}
@@ -125,6 +127,7 @@ func (p *program) triage(ctx context.Context, name string, f triageFlags) error 
 	out := bufio.NewWriter(p.out)
 	switch {
 	case f.jsonl || f.json:
+		b.notes = true
 		b.render = func(r *result) ([]byte, error) { return renderJSON(r, f.json && isTerminal) }
 	default:
 		v := newView(width, isTerminal && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb")
@@ -203,6 +206,7 @@ type batch struct {
 	workers  int
 	progress *progress
 	log      io.Writer // what went wrong inside, for maintainers; may be nil
+	notes    bool      // tell on log how a conversation was read; the view for people says it itself
 
 	started               time.Time
 	all, failed, internal int
@@ -297,6 +301,9 @@ func (b *batch) read(ctx context.Context, ordered, todo chan<- *job) error {
 		}
 		j := &job{result: result{record: rec, err: rec.Err, index: n}, done: make(chan struct{})}
 		n++
+		if rec.Note != "" && b.notes {
+			fmt.Fprintf(b.log, "第 %d 行起的会话：%s\n", rec.Line, rec.Note)
+		}
 		for _, to := range []chan<- *job{ordered, todo} {
 			select {
 			case to <- j:

@@ -82,6 +82,9 @@ func (v *view) render(r *result) []byte {
 func (p *page) analysis(r *result) {
 	a := r.analysis
 	p.title(r)
+	if r.record.Note != "" {
+		p.row("提示", r.record.Note)
+	}
 	p.kind(a)
 	p.types(a)
 	p.emotion(a)
@@ -98,8 +101,8 @@ func (p *page) analysis(r *result) {
 func (p *page) title(r *result) {
 	a := r.analysis
 	parts := []string{fmt.Sprintf("会话 %d", r.index+1)}
-	if a.ID != "" {
-		parts = append(parts, clean(a.ID))
+	if a.ID != nil {
+		parts = append(parts, clean(*a.ID))
 	}
 	mode := map[qingting.Mode]string{qingting.ModeFull: "完整模式", qingting.ModeFast: "快速模式", qingting.ModeDegraded: "降级"}[a.Mode]
 	parts = append(parts, fmt.Sprintf("%d 条消息", len(r.record.Transcript.Messages)), mode)

@@ -20,7 +20,7 @@ func sampleResult() *result {
 	return &result{
 		record: transcript.Record{Line: 1, Transcript: qingting.Transcript{ID: "c1", Messages: make([]qingting.Message, 7)}},
 		analysis: &qingting.Analysis{
-			ID: "c1", Mode: qingting.ModeDegraded,
+			ID: new("c1"), Mode: qingting.ModeDegraded,
 			Unavailable: []qingting.Unavailable{{Component: "llm", Code: "disabled"}, {Component: "encoder", Code: "timeout"}},
 			Kind:        qingting.Score[qingting.Kind]{Code: qingting.KindComplaint, Confidence: 0.97},
 			Types: []qingting.TypeScore{

@@ -50,9 +50,14 @@ func (w window) overlaps(o window) bool {
 
 // Find returns one or two quotes that show the label, in order of appearance:
 // the words of rules that are usually meant so, else what the model weighed. It
-// is empty only when no final customer message has text.
+// is empty only when no final customer message has text, and for a signal when
+// all that could show it stands where the customer denies, supposes or quotes.
 func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.Span {
-	var found []window
+	var found, denied []window
+	if field == qingting.FieldSignal {
+		denied = guarded(doc)
+	}
+	anyDenied := len(denied) > 0
 	sure := false
 	for _, h := range doc.Hits {
 		if h.Field != field || h.Code != code || h.Guard != qingting.GuardNone || !readable(doc, h.Message) {
@@ -61,6 +66,9 @@ func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.
 		w := window{message: h.Message, start: h.Start, end: h.End, weight: ruleBonus * h.Weight}
 		if !h.Certain {
 			w.weight *= hintShare
+			if slices.ContainsFunc(denied, w.overlaps) {
+				continue
+			}
 		}
 		sure = sure || h.Certain && h.Weight >= sureRule && h.End-h.Start <= maxRuleQuote
 		found = append(found, w)
@@ -71,18 +79,38 @@ func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.
 	}
 	for i := range found {
 		if w := &found[i]; w.end-w.start > maxRuleQuote {
-			*w = narrow(doc, *w, shares)
+			*w = narrow(doc, *w, shares, nil)
 		}
 		found[i].weight += sum(shares, found[i])
 	}
+	floor := 0.0
 	cost := lengthCost * highest(shares)
 	for i := range doc.Messages {
+		// The guarded clauses are in the order of the messages.
+		n := 0
+		for n < len(denied) && denied[n].message == i {
+			n++
+		}
+		here := denied[:n]
+		denied = denied[n:]
 		if readable(doc, i) && i < len(shares) && len(shares[i]) == len(doc.Messages[i].Clean) {
-			found = append(found, heaviest(doc, window{message: i, end: len(doc.Messages[i].Clean)}, shares[i], cost)...)
+			if all := (window{message: i, end: len(doc.Messages[i].Clean)}); len(here) > 0 {
+				// Where the guarded words weigh most, the model spoke of them, and what
+				// is left shows nothing.
+				for _, w := range heaviest(doc, all, shares[i], cost, nil) {
+					if slices.ContainsFunc(here, w.overlaps) {
+						floor = max(floor, secondShare*w.weight)
+					}
+				}
+			}
+			found = append(found, heaviest(doc, window{message: i, end: len(doc.Messages[i].Clean)}, shares[i], cost, here)...)
 		}
 	}
+	if anyDenied {
+		found = slices.DeleteFunc(found, func(w window) bool { return w.weight < floor })
+	}
 	chosen := choose(found)
-	if len(chosen) == 0 {
+	if len(chosen) == 0 && !anyDenied {
 		chosen = opening(doc)
 	}
 	spans := make([]qingting.Span, 0, len(chosen))
@@ -90,6 +118,36 @@ func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.
 		spans = append(spans, doc.Span(w.message, w.start, w.end))
 	}
 	return spans
+}
+
+// guarded returns the clauses in which a signal or a complaint is denied,
+// supposed, quoted or settled, in the order of the messages. The whole clause
+// counts, as a guard speaks of more than the word the rule found.
+func guarded(doc *qingting.Document) []window {
+	var out []window
+	for _, h := range doc.Hits {
+		if h.Field != qingting.FieldSignal && h.Field != qingting.FieldKind {
+			continue
+		}
+		switch h.Guard {
+		case qingting.GuardNegated, qingting.GuardHypothetical, qingting.GuardQuoted, qingting.GuardPast:
+		default:
+			continue
+		}
+		w := window{message: h.Message, start: h.Start, end: h.End}
+		clean := doc.Messages[h.Message].Clean
+		for w.start > 0 && !clauseMark(clean[w.start-1]) {
+			w.start--
+		}
+		for w.end < len(clean) && !clauseMark(clean[w.end]) {
+			w.end++
+		}
+		if n := len(out); n == 0 || out[n-1] != w {
+			out = append(out, w)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b window) int { return cmp.Compare(a.message, b.message) })
+	return out
 }
 
 // highest is the largest share of one character.
@@ -137,9 +195,9 @@ func choose(found []window) []window {
 
 // narrow cuts a long hit to its heaviest window, or to its first words when
 // nothing is known of weights.
-func narrow(doc *qingting.Document, w window, shares [][]float64) window {
+func narrow(doc *qingting.Document, w window, shares [][]float64, denied []window) window {
 	if w.message < len(shares) && len(shares[w.message]) == len(doc.Messages[w.message].Clean) {
-		if best := heaviest(doc, w, shares[w.message], 0); len(best) > 0 {
+		if best := heaviest(doc, w, shares[w.message], 0, denied); len(best) > 0 {
 			return best[0]
 		}
 	}
@@ -160,10 +218,13 @@ func sum(shares [][]float64, w window) float64 {
 
 // heaviest returns up to two windows of whole words inside one clause of w, at
 // most MaxQuote characters each, with the largest sums of share less the cost
-// of their characters; none when no word is worth its cost.
-func heaviest(doc *qingting.Document, w window, share []float64, cost float64) []window {
+// of their characters; none when no word is worth its cost. Words in a denied
+// window are left out, and so are windows of empty words only.
+func heaviest(doc *qingting.Document, w window, share []float64, cost float64, denied []window) []window {
 	p := doc.Messages[w.message]
-	words := wordsIn(p, w.start, w.end)
+	words := slices.DeleteFunc(wordsIn(p, w.start, w.end), func(x word) bool {
+		return slices.ContainsFunc(denied, window{message: w.message, start: x.start, end: x.end}.overlaps)
+	})
 	upTo := make([]float64, w.end-w.start+1) // sums of share from w.start
 	for i := range w.end - w.start {
 		upTo[i+1] = upTo[i] + share[w.start+i]
@@ -172,15 +233,17 @@ func heaviest(doc *qingting.Document, w window, share []float64, cost float64) [
 	for range 2 {
 		var best window
 		for i, a := range words {
+			says := false
 			for j, b := range words[i:] {
 				if b.end-a.start > MaxQuote || j > 0 && slices.ContainsFunc(p.Clean[words[i+j-1].end:b.start], clauseMark) {
 					break
 				}
+				says = says || !b.empty
 				total := upTo[b.end-w.start] - upTo[a.start-w.start]
 				next := window{message: w.message, start: a.start, end: b.end, weight: total - cost*float64(b.end-a.start)}
 				// Words that weigh nothing do not make a quote longer.
 				better := next.weight > best.weight || next.weight == best.weight && next.end-next.start < best.end-best.start
-				if better && !slices.ContainsFunc(out, next.overlaps) {
+				if says && better && !slices.ContainsFunc(out, next.overlaps) {
 					best = next
 				}
 			}
@@ -198,7 +261,21 @@ func clauseMark(r rune) bool {
 	return unicode.IsSpace(r) || strings.ContainsRune(",，.。!！?？;；:：…~～@#", r)
 }
 
-type word struct{ start, end int }
+type word struct {
+	start, end int
+	empty      bool // shows nothing by itself
+}
+
+// emptyWords show nothing by themselves: the words around an order number,
+// greetings, thanks, and what is left of them when they are cut in two.
+const emptyWords = " 单号 订单 订单号 编号 号 号码 运单号 快递单号 好的 好 的 了 是 我 我的 嗯 哦 谢谢 多谢 感谢 谢 你好 您好 在吗 请问 "
+
+func isEmpty(w []rune) bool {
+	if !slices.ContainsFunc(w, func(r rune) bool { return !unicode.IsDigit(r) && r != '-' && r != '.' }) {
+		return true
+	}
+	return strings.Contains(emptyWords, " "+string(w)+" ")
+}
 
 // wordsIn returns the words of a message between two positions; a message
 // without tokens is cut into characters. Marks at the edge of a quote say
@@ -207,7 +284,7 @@ func wordsIn(p *qingting.Prepared, from, to int) []word {
 	var words []word
 	add := func(start, end int) {
 		if start >= from && end <= to && slices.ContainsFunc(p.Clean[start:end], func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
-			words = append(words, word{start, end})
+			words = append(words, word{start, end, isEmpty(p.Clean[start:end])})
 		}
 	}
 	if len(p.Tokens) > 0 {

@@ -97,8 +97,8 @@ func TestFind(t *testing.T) {
 		{"the agent's words are no evidence", document("客服:坏|了", "嗯|嗯"), []qingting.Hit{hit(0, 0, 2, true)}, nil, []string{"嗯嗯"}},
 		{"the model's words, whole", document("这个|电饭锅|漏水|怎么|办"), nil, shares{"漏": 1}, []string{"漏水"}},
 		{"marks at the edge stay outside", document("气死|！|漏水|！"), nil, shares{"漏水": 1, "！": 0.5}, []string{"漏水"}},
-		{"a long hit is narrowed", document(long), []qingting.Hit{hit(0, 0, 30, true)}, shares{"坏": 1, "了": 0.5}, []string{"坏了"}},
-		{"a long hit is cut without a model", document(long), []qingting.Hit{hit(0, 0, 30, true)}, nil, []string{"昨天买的那个很大很漂亮的银色的电饭锅今天"[:60]}},
+		{"a long hit is narrowed", document(long), []qingting.Hit{hit(0, 0, 27, true)}, shares{"坏": 1, "了": 0.5}, []string{"坏了"}},
+		{"a long hit is cut without a model", document(long), []qingting.Hit{hit(0, 0, 27, true)}, nil, []string{"昨天买的那个很大很漂亮的银色的电饭锅今天"[:60]}},
 		{"nothing known: the opening of the longest", document("嗯", "我|想|问|一下"), nil, shares{}, []string{"我想问一下"}},
 		{"no customer message", document("客服:您好"), nil, nil, []string{}},
 	} {
@@ -140,4 +140,23 @@ func TestFindProperties(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestEmptyWordsShowNothing: greetings, thanks and order numbers give way to
+// the next best words, and are quoted only when there is nothing else.
+func TestEmptyWordsShowNothing(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		doc  *qingting.Document
+		a    shares
+		want []string
+	}{
+		{"order number", document("订单号|20231188|，|快递|没|动"), shares{"订单号": 1, "20231188": 1, "没": 0.4, "动": 0.4}, []string{"没动"}},
+		{"greeting and thanks", document("您好|，|好的|谢谢|，|漏水"), shares{"谢谢": 1, "您好": 1, "漏水": 0.9}, []string{"漏水"}},
+		{"bare number", document("88|，|漏水"), shares{"88": 1, "漏水": 0.5}, []string{"漏水"}},
+		{"nothing else", document("好的|谢谢"), shares{"谢谢": 1}, []string{"好的谢谢"}},
+	} {
+		c.doc.Scores.Attribute = c.a.attribute(c.doc)
+		require.Equal(t, c.want, quotes(Find(c.doc, qingting.FieldType, "product.quality")), c.name)
+	}
 }

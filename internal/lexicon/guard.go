@@ -23,6 +23,9 @@ type guards struct {
 	// conditions open a hypothetical; threat inside makes it a real threat.
 	conditions []string
 	threat     *regexp.Regexp
+	// supposed stands right after the hit: 要〔投诉〕的话应该打什么电话; demand
+	// before the hit undoes it.
+	supposed, demand *regexp.Regexp
 	// asking stands before the hit in a question; dare undoes it.
 	asking, dare *regexp.Regexp
 	// told stands right before the hit: 客服让我去〔投诉〕; own undoes it.
@@ -43,9 +46,11 @@ func newGuards() *guards {
 		waived:     regexp.MustCompile(`^[^,。.!?;]{0,4}(?:就|倒|也|都|是|还)?(?:不必|不用了|算了|不至于|没必要|没有必要|谈不上|免了|不需要|就不了|不去了|不打了)`),
 		conditions: strings.Fields(`如果 要是 假如 假设 假使 倘若 若是 万一 比如 比方 打个比方 举个例子 哪天 的话`),
 		threat:     regexp.MustCompile(`[不没无未]|再(?:这样|拖|打|发|扣|收|乱|犯|出现|敢|骚扰|来|让)|继续|还(?:是|这样|敢|打|发|扣|收)|拒绝|解决|处理|骚扰|忽悠|糊弄|我(?:就|只能|只好|会|一定|必|要|将)`),
+		supposed:   regexp.MustCompile(`^[^,。.!?;]{0,6}的话,?[^,。.!?;]{0,8}(?:什么|怎么|如何|哪|谁|吗|多少)`),
+		demand:     regexp.MustCompile(`再不|再这样|不解决|不处理|不退|不赔|不给|不回|非要|逼`),
 		asking:     regexp.MustCompile(`是不是(?:可以|能|应该|要|该)|能不能|可不可以|可否|能否|是否|要不要|该不该|怎么|如何|去哪|哪里|哪儿|向谁|找谁|问一下|问下|想问|请问|咨询|会不会|需要|可以|应该|归|属于|能|是`),
 		dare:       regexp.MustCompile(`逼|非要|非得|难道|想让|想要|要我|等我|才|信不信|是要|是不是要|不就|必须`),
-		told:       regexp.MustCompile(`(?:客服|人员|店家|商家|卖家|老板|师傅|经理|店员|营业员|人家|他们?|她|你们?|对方|朋友|同事|网友|有人|别人|邻居|你们的人)(?:们|跟我|和我|对我|给我|直接|还|就|居然|竟然|都|在)*(?:说|称|讲|回复|告诉我?|让我们?|叫我们?|喊我|建议我?|劝我|要我|威胁|声称)[^,。.!?;:]{0,8}$`),
+		told:       regexp.MustCompile(`(?:客服|人员|店家|商家|卖家|老板|师傅|经理|店员|营业员|人家|他们?|她|你们?|对方|朋友|同事|网友|有人|别人|邻居|你们的人)(?:们|跟我|和我|对我|给我|直接|还|就|居然|竟然|都|在)*(?:说|称|讲|回复|告诉我?|让我们?|叫我们?|喊我|建议我?|劝我|要我|威胁|声称)[^,。.!?;:]{0,8}$|(?:说|称|讲)(?:他|她)们?(?:自己)?(?:要|会|想|准备|打算|就)[^,。.!?;:]{0,8}$`),
 		own:        regexp.MustCompile(`(?:跟|和|向|对|给|问|告诉|通知|请|找|打)[^,。.]{0,6}(?:客服|人员|店家|商家|卖家|老板|师傅|经理|他们?|她|你们?|对方)[^,。.]{0,2}(?:说|讲|称)`),
 		speech:     regexp.MustCompile(`(?:说|讲|问|回复|回答|答复|告诉我?|写着?|喊|叫|称|表示|道|是)[:,:]?$`),
 		earlier:    regexp.MustCompile(`去年|前年|以前|之前|上次|上回|曾经|曾|当年|那次|那时|当时|早前|几年前|前几年|过去`),
@@ -123,6 +128,9 @@ func (g *guards) negated(near string) bool {
 // hypothetical reports whether a sentence only supposes or asks what stands
 // between its parts before and after.
 func hypothetical(g *guards, before, after string) bool {
+	if strings.Contains(after, "的话") && g.supposed.MatchString(after) && !g.demand.MatchString(before) {
+		return true
+	}
 	opens := -1
 	for _, c := range g.conditions {
 		if i := strings.Index(before, c); i >= 0 && (opens < 0 || i+len(c) < opens) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -54,8 +55,9 @@ func prior(certain bool) float64 {
 //	  but 12315活动
 //
 // A rule opens with its id, field.code.name, and "certain" or "hint", followed
-// by options: role=agent, whole, last, guards=negated,quoted (or
-// guards=none; without it the guards of the field apply). Indented lines hold
+// by options: role=agent, whole, last, weight=0.9 (the weight of a rule that
+// nobody measured), guards=negated,quoted (or guards=none; without it the guards
+// of the field apply). Indented lines hold
 // its patterns: words separated by blanks, or one regular expression (RE2)
 // between slashes. Lines that begin with "but" hold what takes a match away.
 // In words "_" stands for a blank.
@@ -133,6 +135,12 @@ func parseHead(f []string) (Rule, error) {
 		switch key {
 		case "whole":
 			r.Whole = true
+		case "weight":
+			w, err := strconv.ParseFloat(value, 64)
+			if err != nil || !(w > 0 && w <= 1) {
+				return r, fmt.Errorf("weight 应是 0 到 1 之间的数，不能是 %q", value)
+			}
+			r.Weight = w
 		case "last":
 			r.Last = true
 		case "role":

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -138,7 +139,8 @@ func TestTrainIsDeterministic(t *testing.T) {
 	examples := written(60, qingting.ModeFull)
 	a, _, err := Train(examples, Options{})
 	require.NoError(t, err)
-	t.Setenv("GOMAXPROCS", "1")
+	// The environment variable is read at start only: the call is what counts.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	b, _, err := Train(written(60, qingting.ModeFull), Options{})
 	require.NoError(t, err)
 	require.Equal(t, a.Bytes(), b.Bytes())
@@ -222,20 +224,6 @@ func TestAttributionAddsUp(t *testing.T) {
 func plain(s qingting.Scores) qingting.Scores {
 	s.Attribute = nil
 	return s
-}
-
-func TestScoreWithout(t *testing.T) {
-	m, _ := trained(t, qingting.ModeFast)
-	doc := prepare(qingting.ModeFast, "扣我钱，不退款就打12315")
-	before := m.Score(doc)
-	masked, err := m.ScoreWithout(doc, 0, 9, 14)
-	require.NoError(t, err)
-	require.Less(t, masked.Signals[0], before.Signals[0])
-	require.Equal(t, plain(before), plain(m.Score(doc)), "the document itself must not change")
-	for _, r := range [][3]int{{1, 0, 1}, {0, -1, 2}, {0, 3, 2}, {0, 0, 99}} {
-		_, err := m.ScoreWithout(doc, r[0], r[1], r[2])
-		require.Error(t, err, r)
-	}
 }
 
 func TestFeatures(t *testing.T) {

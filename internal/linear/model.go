@@ -21,7 +21,6 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -497,30 +496,4 @@ func (m *Model) attribute(doc *qingting.Document, seen []sighting, field qingtin
 		}
 	}
 	return out, rest
-}
-
-// Masked is the character that stands for a masked one.
-const Masked = '□'
-
-// ScoreWithout scores the document as if Clean[start:end] of message m were
-// masked: the characters are replaced, words and rules that touch them are
-// gone. The vector of the message stays what it was, because encoding it again
-// is what a full analysis is for; in full mode the change is therefore that of
-// the lexical part, and a full analysis of the masked text changes more.
-func (m *Model) ScoreWithout(doc *qingting.Document, msg, start, end int) (qingting.Scores, error) {
-	if msg < 0 || msg >= len(doc.Messages) || start < 0 || end > len(doc.Messages[msg].Clean) || start > end {
-		return qingting.Scores{}, fmt.Errorf("mask message %d [%d, %d): out of range", msg, start, end)
-	}
-	touches := func(a, b int) bool { return a < end && b > start }
-	c := *doc
-	c.Messages = slices.Clone(doc.Messages)
-	p := *doc.Messages[msg]
-	p.Clean = slices.Clone(p.Clean)
-	for i := start; i < end; i++ {
-		p.Clean[i] = Masked
-	}
-	p.Tokens = slices.DeleteFunc(slices.Clone(p.Tokens), func(t qingting.Token) bool { return touches(t.Start, t.End) })
-	c.Messages[msg] = &p
-	c.Hits = slices.DeleteFunc(slices.Clone(doc.Hits), func(h qingting.Hit) bool { return h.Message == msg && touches(h.Start, h.End) })
-	return m.Score(&c), nil
 }

@@ -369,6 +369,8 @@ func detectFormat(sample []byte, whole bool) Format {
 			return FormatJSONL
 		}
 		return FormatJSON
+	case whole && trimmed[0] == '[' && json.Valid(trimmed):
+		return FormatJSON // [1,2] is a mistake worth naming, not what a customer says
 	}
 	cols, ok := readHeader(strings.Split(string(first), string(delimiter(trimmed))))
 	if ok && (cols.id >= 0 || cols.role >= 0 || headingOf(string(first)) == "text" || cols.at >= 0) {

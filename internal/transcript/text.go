@@ -146,6 +146,7 @@ func (r *textReader) next() (Record, error) {
 		rec    Record
 		b      textBuilder
 		blank  int // blank lines since the last other one
+		lines  int // that are not blank
 		loose  int // line of the first words that nobody is named for
 		spoken bool
 	)
@@ -205,6 +206,7 @@ func (r *textReader) next() (Record, error) {
 			}
 		}
 		blank = 0
+		lines++
 		if b.size > MaxRecord {
 			if rec.Err == nil {
 				rec.Err = tooLarge(rec.Line, "transcript_too_long", "这个会话超过 %d MiB，请拆成多个会话", MaxRecord>>20)
@@ -217,6 +219,9 @@ func (r *textReader) next() (Record, error) {
 		return Record{}, io.EOF
 	}
 	rec.Transcript.Messages = b.finish()
+	if !spoken && lines > 1 {
+		rec.Note = "没有“客户：/客服：”这样的标签，全部当作客户的话；如果里面有客服的话，请在每句开头写明说话人"
+	}
 	return rec, nil
 }
 

@@ -83,6 +83,8 @@ type Record struct {
 	ID         string // its id where one could be read, also of a bad one
 	Transcript qingting.Transcript
 	Err        error // *Error when this conversation cannot be used
+	// Note is what a person should know about how it was read; "" for nothing.
+	Note string
 }
 
 // Error is an InputError with its place in the input.

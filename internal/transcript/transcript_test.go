@@ -561,3 +561,18 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestUnlabelledLinesAreNoted(t *testing.T) {
+	for in, noted := range map[string]bool{
+		"快递三天没动静，什么情况":       false,
+		"你好\n我的快递到哪了\n您好请稍等": true,
+		"客户：快递到哪了\n客服：请稍等":   false,
+	} {
+		r, err := NewReader(strings.NewReader(in), Options{Format: FormatText})
+		require.NoError(t, err)
+		rec, err := r.Next()
+		require.NoError(t, err)
+		require.NoError(t, rec.Err)
+		require.Equal(t, noted, rec.Note != "", "%q", in)
+	}
+}

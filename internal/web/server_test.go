@@ -49,7 +49,7 @@ func (f *fakeAnalyzer) Analyze(ctx context.Context, t qingting.Transcript, mode 
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	return &qingting.Analysis{Schema: "1", ID: t.ID, Mode: mode, Types: []qingting.TypeScore{{Code: "a<b>&", Evidence: []qingting.Span{}}}}, nil
+	return &qingting.Analysis{Schema: "1", ID: &t.ID, Mode: mode, Types: []qingting.TypeScore{{Code: "a<b>&", Evidence: []qingting.Span{}}}}, nil
 }
 
 type fakeCases struct{ list []qingting.Case }

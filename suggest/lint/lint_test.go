@@ -120,6 +120,14 @@ func TestSecondList(t *testing.T) {
 	require.GreaterOrEqual(t, recall, 0.95)
 }
 
+// TestStandingOffer: to call when something changes needs no deadline, any
+// other call at the first moment does.
+func TestStandingOffer(t *testing.T) {
+	l := linter(t)
+	require.Empty(t, l.Check("有任何变化我第一时间联系您。", Context{}))
+	require.NotEmpty(t, l.Check("我第一时间联系您。", Context{}))
+}
+
 func TestSpansAndRewrites(t *testing.T) {
 	l := linter(t)
 	for _, c := range []struct {

@@ -122,10 +122,6 @@ type Tone struct {
 // Default parses the embedded policy.
 func Default() (Policy, error) { return Parse(defaultYAML) }
 
-// DefaultYAML is the embedded file with its comments, for a deployment to
-// start from.
-func DefaultYAML() []byte { return slices.Clone(defaultYAML) }
-
 // Error is a policy file that cannot be used: a Chinese sentence with the
 // line where one is known.
 type Error struct {
