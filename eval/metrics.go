@@ -19,10 +19,26 @@ type Figure struct {
 }
 
 // pair is one example with its analysis; a is nil when the analysis failed,
-// which counts as wrong everywhere.
+// which counts as wrong everywhere. The sets of codes are taken out once, not
+// once per resample.
 type pair struct {
-	gold qingting.Labels
-	a    *qingting.Analysis
+	gold                   qingting.Labels
+	a                      *qingting.Analysis
+	types, signals, claims codeSets
+}
+
+// codeSets are the distinct codes of one field: as labelled, as predicted.
+type codeSets struct{ gold, predicted []string }
+
+func newPair(gold qingting.Labels, a *qingting.Analysis) pair {
+	p := pair{gold: gold, a: a}
+	p.types.gold, p.signals.gold, p.claims.gold = codes(gold.Types), codes(gold.Signals), without(codes(gold.Claims), "none")
+	if a != nil {
+		p.types.predicted = distinct(a.Types, func(t qingting.TypeScore) string { return string(t.Code) })
+		p.signals.predicted = distinct(a.Risk.Signals, func(s qingting.Signal) string { return string(s.Code) })
+		p.claims.predicted = without(distinct(a.Claims, func(c qingting.Claim) string { return string(c.Code) }), "none")
+	}
+	return p
 }
 
 // metrics in the order they are printed. Each is a pure function of the pairs.
@@ -32,7 +48,7 @@ var metrics = []struct {
 }{
 	{"kind", accuracy(func(p pair) bool { return p.a != nil && p.a.Kind.Code == p.gold.Kind })},
 	{"false_complaint", falseComplaint},
-	{"types_micro", func(ps []pair) float64 { return microF1(ps, goldTypes, analysisTypes) }},
+	{"types_micro", microF1(func(p *pair) codeSets { return p.types })},
 	{"types_macro5", typesMacro},
 	{"primary_l1", accuracy(func(p pair) bool { return family(string(p.gold.Primary)) == family(primary(p.a)) })},
 	{"emotion", accuracy(func(p pair) bool { return p.a != nil && p.a.Emotion.Code == p.gold.Emotion })},
@@ -41,12 +57,8 @@ var metrics = []struct {
 	{"high_recall", func(ps []pair) float64 { r, _ := highRecallPrecision(ps); return r }},
 	{"high_precision", func(ps []pair) float64 { _, p := highRecallPrecision(ps); return p }},
 	{"high_ap", highAveragePrecision},
-	{"signals_micro", func(ps []pair) float64 {
-		return microF1(ps, func(l qingting.Labels) []string { return codes(l.Signals) }, analysisSignals)
-	}},
-	{"claims_micro", func(ps []pair) float64 {
-		return microF1(ps, func(l qingting.Labels) []string { return without(codes(l.Claims), "none") }, analysisClaims)
-	}},
+	{"signals_micro", microF1(func(p *pair) codeSets { return p.signals })},
+	{"claims_micro", microF1(func(p *pair) codeSets { return p.claims })},
 	{"style", accuracy(func(p pair) bool { return p.a != nil && p.a.Style.Code == p.gold.Style })},
 	{"outcome", accuracy(func(p pair) bool { return p.a != nil && p.a.Outcome.Code == p.gold.Outcome })},
 }
@@ -62,7 +74,7 @@ const bootstrapRounds = 1000
 func Score(gold []Example, analyses []*qingting.Analysis) []Figure {
 	pairs := make([]pair, len(gold))
 	for i := range gold {
-		pairs[i] = pair{gold[i].Labels, analyses[i]}
+		pairs[i] = newPair(gold[i].Labels, analyses[i])
 	}
 	out := make([]Figure, len(metrics))
 	samples := make([][]float64, len(metrics))
@@ -120,19 +132,21 @@ func falseComplaint(ps []pair) float64 {
 	return float64(wrong) / float64(max(1, n))
 }
 
-func microF1(ps []pair, gold func(qingting.Labels) []string, predicted func(*qingting.Analysis) []string) float64 {
-	tp, fp, fn := 0, 0, 0
-	for _, p := range ps {
-		a, b := gold(p.gold), predicted(p.a)
-		both := 0
-		for _, x := range a {
-			if slices.Contains(b, x) {
-				both++
+func microF1(sets func(*pair) codeSets) func([]pair) float64 {
+	return func(ps []pair) float64 {
+		tp, fp, fn := 0, 0, 0
+		for i := range ps {
+			c := sets(&ps[i])
+			both := 0
+			for _, x := range c.gold {
+				if slices.Contains(c.predicted, x) {
+					both++
+				}
 			}
+			tp, fp, fn = tp+both, fp+len(c.predicted)-both, fn+len(c.gold)-both
 		}
-		tp, fp, fn = tp+both, fp+len(b)-both, fn+len(a)-both
+		return f1(tp, fp, fn)
 	}
-	return f1(tp, fp, fn)
 }
 
 func f1(tp, fp, fn int) float64 {
@@ -147,7 +161,7 @@ func typesMacro(ps []pair) float64 {
 	for _, t := range qingting.Types() {
 		tp, fp, fn := 0, 0, 0
 		for _, p := range ps {
-			g, q := slices.Contains(p.gold.Types, t), slices.Contains(analysisTypes(p.a), string(t))
+			g, q := slices.Contains(p.types.gold, string(t)), slices.Contains(p.types.predicted, string(t))
 			switch {
 			case g && q:
 				tp++
@@ -249,29 +263,6 @@ func highAveragePrecision(ps []pair) float64 {
 		i = j
 	}
 	return ap / float64(max(1, positives))
-}
-
-func goldTypes(l qingting.Labels) []string { return codes(l.Types) }
-
-func analysisTypes(a *qingting.Analysis) []string {
-	if a == nil {
-		return nil
-	}
-	return distinct(a.Types, func(t qingting.TypeScore) string { return string(t.Code) })
-}
-
-func analysisSignals(a *qingting.Analysis) []string {
-	if a == nil {
-		return nil
-	}
-	return distinct(a.Risk.Signals, func(s qingting.Signal) string { return string(s.Code) })
-}
-
-func analysisClaims(a *qingting.Analysis) []string {
-	if a == nil {
-		return nil
-	}
-	return without(distinct(a.Claims, func(c qingting.Claim) string { return string(c.Code) }), "none")
 }
 
 func primary(a *qingting.Analysis) string {

@@ -53,10 +53,10 @@ var (
 )
 
 const (
-	topicPenalty   = 0.4
-	wholePenalty   = 0.6
-	densePenalty   = 0.5
-	messagePenalty = 0.5
+	topicPenalty   = 1.5
+	wholePenalty   = 1.5
+	densePenalty   = 1.5
+	messagePenalty = 1.5
 	stackPenalty   = 250 // for 4,000 examples; in proportion for fewer
 	// feelingRunes is the length from which the last customer message of a
 	// longer conversation is taken to carry its emotion: a bare 好的 does not.
