@@ -68,7 +68,7 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 	for i, code := range qingting.Signals() {
 		hits, denied := meant(doc, c, code)
 		byModel := modelled && p[i] >= doc.Scores.Cut(doc.Scores.SignalCut, i)
-		if len(hits) == 0 && slices.Contains(highAlone[:], code) {
+		if len(hits) == 0 && (slices.Contains(highAlone[:], code) || calm(doc)) {
 			byModel = byModel && p[i] >= loneCut
 		}
 		byRule := heaviest(hits) >= certainSignal
@@ -88,6 +88,13 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 	out.Level = Level(c.Kind.Code, e.Code, e.Intensity, codes)
 	out.Score = score(doc, out.Level, out.Signals)
 	return out
+}
+
+// calm reports that the model thinks the risk is more likely low than not.
+// The cuts of single signals are made for finding them; over a dozen signals
+// their errors add up, and this keeps the sum in check.
+func calm(doc *qingting.Document) bool {
+	return len(doc.Scores.Risk) > 0 && doc.Scores.Risk[0] > 0.5
 }
 
 // mention marks rules that read the tagging of an account. Tags count in

@@ -202,7 +202,7 @@ func TestTriageBatch(t *testing.T) {
 	require.Equal(t, 1, code)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 4)
-	require.Equal(t, "a", decode(t, lines[0]).ID)
+	require.Equal(t, "a", *decode(t, lines[0]).ID)
 	require.JSONEq(t, `{"line":2,"id":"b","error":{"code":"wrong_type","message":"第 2 行 messages[0].text：应当是字符串，却是数字"}}`, lines[1])
 	require.Contains(t, lines[2], `{"line":3,"id":null,"error":{"code":"bad_json"`)
 	require.Equal(t, "d", decode(t, lines[3]).ID)
@@ -255,7 +255,7 @@ func TestTriageExitCodes(t *testing.T) {
 // TestServeAnswersLikeTriage runs the real service on a real port and
 // compares its answer with the command's.
 func TestServeAnswersLikeTriage(t *testing.T) {
-	const conversation = `{"id":"c1","messages":[{"message_id":"m1","role":"customer","text":"<b>你们</b>店的蛋糕里吃出头发，我要退款 & 赔偿200，不然找12315😡","sent_at":"2026-03-01T09:00:00+08:00"}]}`
+	const conversation = `{"id":"c<b>1","messages":[{"message_id":"m1","role":"customer","text":"<b>你们</b>店的蛋糕里吃出头发，我要退款 & 赔偿200，不然找12315😡","sent_at":"2026-03-01T09:00:00+08:00"}]}`
 	code, want, errOut := run(t, conversation, "triage", "-", "--json")
 	require.Equal(t, 0, code, errOut)
 

@@ -407,3 +407,19 @@ func BenchmarkMatch(b *testing.B) {
 		l.Match(doc)
 	}
 }
+
+func TestHotlineIsNoPress(t *testing.T) {
+	l, err := New()
+	require.NoError(t, err)
+	text := "我要退款，不然找12315"
+	p := &qingting.Prepared{Message: qingting.Message{Role: qingting.RoleCustomer, Text: text}, Clean: []rune(text)}
+	found := map[string]bool{}
+	for _, h := range l.Match(&qingting.Document{Messages: []*qingting.Prepared{p}}) {
+		if h.Guard == qingting.GuardNone {
+			found[h.Code] = true
+		}
+	}
+	require.True(t, found["refund"])
+	require.True(t, found["regulator"])
+	require.False(t, found["media"], "the last digits of a hotline are not the programme 315")
+}
