@@ -205,7 +205,7 @@ func TestTriageBatch(t *testing.T) {
 	require.Equal(t, "a", *decode(t, lines[0]).ID)
 	require.JSONEq(t, `{"line":2,"id":"b","error":{"code":"wrong_type","message":"第 2 行 messages[0].text：应当是字符串，却是数字"}}`, lines[1])
 	require.Contains(t, lines[2], `{"line":3,"id":null,"error":{"code":"bad_json"`)
-	require.Equal(t, "d", decode(t, lines[3]).ID)
+	require.Equal(t, "d", *decode(t, lines[3]).ID)
 	require.Contains(t, errOut, "共 4 个会话，失败 2 个")
 
 	code, out, _ = run(t, in, "triage", "-")

@@ -233,6 +233,11 @@ func heaviest(doc *qingting.Document, w window, share []float64, cost float64, d
 	for range 2 {
 		var best window
 		for i, a := range words {
+			// A window that begins with a word not worth its cost is better
+			// without it.
+			if upTo[a.end-w.start]-upTo[a.start-w.start] <= cost*float64(a.end-a.start) {
+				continue
+			}
 			says := false
 			for j, b := range words[i:] {
 				if b.end-a.start > MaxQuote || j > 0 && slices.ContainsFunc(p.Clean[words[i+j-1].end:b.start], clauseMark) {
@@ -266,15 +271,18 @@ type word struct {
 	empty      bool // shows nothing by itself
 }
 
-// emptyWords show nothing by themselves: the words around an order number,
+// isEmpty reports words that show nothing by themselves: around an order number,
 // greetings, thanks, and what is left of them when they are cut in two.
-const emptyWords = " 单号 订单 订单号 编号 号 号码 运单号 快递单号 好的 好 的 了 是 我 我的 嗯 哦 谢谢 多谢 感谢 谢 你好 您好 在吗 请问 "
-
 func isEmpty(w []rune) bool {
 	if !slices.ContainsFunc(w, func(r rune) bool { return !unicode.IsDigit(r) && r != '-' && r != '.' }) {
 		return true
 	}
-	return strings.Contains(emptyWords, " "+string(w)+" ")
+	switch string(w) {
+	case "单号", "订单", "订单号", "编号", "号", "号码", "运单号", "快递单号", "好的", "好", "的", "了", "是", "我", "我的",
+		"嗯", "哦", "谢谢", "多谢", "感谢", "谢", "你好", "您好", "在吗", "请问":
+		return true
+	}
+	return false
 }
 
 // wordsIn returns the words of a message between two positions; a message
