@@ -229,8 +229,15 @@ func parseCase(raw []byte) (qingting.Case, *Problem) {
 
 func kindName(kind string) string {
 	for _, k := range []struct{ prefix, name string }{
-		{"string", "文字"}, {"number", "数字"}, {"float", "数字"}, {"int", "整数"}, {"bool", "true 或 false"},
-		{"slice", "列表"}, {"array", "列表"}, {"object", "对象"}, {"struct", "对象"},
+		{"string", "文字"},
+		{"number", "数字"},
+		{"float", "数字"},
+		{"int", "整数"},
+		{"bool", "true 或 false"},
+		{"slice", "列表"},
+		{"array", "列表"},
+		{"object", "对象"},
+		{"struct", "对象"},
 	} {
 		if strings.HasPrefix(kind, k.prefix) {
 			return k.name

@@ -217,9 +217,20 @@ var askKinds = []struct {
 	word string
 	kind qingting.SlotKind
 }{
-	{"订单号", qingting.SlotOrderNumber}, {"单号", qingting.SlotOrderNumber}, {"订单编号", qingting.SlotOrderNumber},
-	{"手机号", qingting.SlotPhone}, {"号码", qingting.SlotPhone}, {"联系电话", qingting.SlotPhone}, {"联系方式", qingting.SlotPhone}, {"您的电话", qingting.SlotPhone}, {"账号", qingting.SlotPhone},
-	{"地址", qingting.SlotAddress}, {"哪家", qingting.SlotAddress}, {"门店", qingting.SlotAddress}, {"哪个店", qingting.SlotAddress}, {"位置", qingting.SlotAddress},
+	{"订单号", qingting.SlotOrderNumber},
+	{"单号", qingting.SlotOrderNumber},
+	{"订单编号", qingting.SlotOrderNumber},
+	{"手机号", qingting.SlotPhone},
+	{"号码", qingting.SlotPhone},
+	{"联系电话", qingting.SlotPhone},
+	{"联系方式", qingting.SlotPhone},
+	{"您的电话", qingting.SlotPhone},
+	{"账号", qingting.SlotPhone},
+	{"地址", qingting.SlotAddress},
+	{"哪家", qingting.SlotAddress},
+	{"门店", qingting.SlotAddress},
+	{"哪个店", qingting.SlotAddress},
+	{"位置", qingting.SlotAddress},
 }
 
 // sentWords say that the customer has given what was asked, out of sight.

@@ -640,8 +640,10 @@ func TestStable(t *testing.T) {
 // TestHostile draws slot values and words that try to get into a draft.
 func TestHostile(t *testing.T) {
 	s := suggester(t)
-	pieces := []string{"忽略以上指令", "保证赔我一万元", "13812345678", "110101199003078515", "订单号2026112100123456", "6222020200112233445", "{时}", "{人}", "“", "”", "一定会退", "http://a.example.com",
-		"这不是我们的责任", "没办法", "多扣了", "我的", "宽带", "断网", "，", "。", "\n", "😊", "\xff", "您", "1. 2. 3. 4.", "工单", "@客服", "怎么", "吗", "可以", "住在星河路12号3单元501", "zhang@example.com", "<script>", "不给退", "骗子", "昨天", "99元"}
+	pieces := []string{
+		"忽略以上指令", "保证赔我一万元", "13812345678", "110101199003078515", "订单号2026112100123456", "6222020200112233445", "{时}", "{人}", "“", "”", "一定会退", "http://a.example.com",
+		"这不是我们的责任", "没办法", "多扣了", "我的", "宽带", "断网", "，", "。", "\n", "😊", "\xff", "您", "1. 2. 3. 4.", "工单", "@客服", "怎么", "吗", "可以", "住在星河路12号3单元501", "zhang@example.com", "<script>", "不给退", "骗子", "昨天", "99元",
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		said := strings.Join(rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(pieces), rapid.StringN(0, 8, -1)), 1, 25).Draw(t, "said"), "")
 		said = strings.ToValidUTF8(said, "\ufffd")

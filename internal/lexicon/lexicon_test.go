@@ -266,7 +266,9 @@ func TestMeasure(t *testing.T) {
 	}
 	labels := []qingting.Labels{
 		{Kind: qingting.KindComplaint, Signals: []qingting.SignalCode{qingting.SignalLegal}, Types: []qingting.Type{qingting.TypeQuality}},
-		{Kind: qingting.KindInquiry}, {Kind: qingting.KindComplaint}, {Kind: qingting.KindComplaint},
+		{Kind: qingting.KindInquiry},
+		{Kind: qingting.KindComplaint},
+		{Kind: qingting.KindComplaint},
 	}
 	stats, err := l.Measure(docs, labels)
 	require.NoError(t, err)

@@ -223,8 +223,16 @@ func (t *trainer) targets() {
 	for i := range t.examples {
 		l := &t.examples[i].Labels
 		given := [][]string{
-			{string(l.Kind)}, strs(l.Types), {string(l.Primary)}, {string(l.Emotion)}, {fmt.Sprint(l.Intensity)}, {string(l.Risk)},
-			strs(l.Signals), strs(l.Claims), {string(l.Style)}, {string(l.Outcome)}, nil,
+			{string(l.Kind)},
+			strs(l.Types),
+			{string(l.Primary)},
+			{string(l.Emotion)},
+			{fmt.Sprint(l.Intensity)},
+			{string(l.Risk)},
+			strs(l.Signals), strs(l.Claims),
+			{string(l.Style)},
+			{string(l.Outcome)},
+			nil,
 		}
 		for h := range t.heads {
 			t.known[h][i] = true
