@@ -23,14 +23,6 @@ func loadModel() (trained, error) {
 	return m, nil
 }
 
-// untrained knows nothing: with it documents can be prepared before there is
-// a model, which is what training needs.
-type untrained struct{}
-
-func (untrained) Score(*qingting.Document) qingting.Scores { return qingting.Scores{} }
-func (untrained) ID() string                               { return "untrained" }
-func (untrained) EncoderID() string                        { return "" }
-
 // sameEncoder refuses vectors that the model was not trained on: it would
 // answer with confidence, and wrongly.
 func sameEncoder(model trained, encoder qingting.Encoder) error {

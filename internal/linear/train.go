@@ -61,8 +61,6 @@ const (
 	// feelingRunes is the length from which the last customer message of a
 	// longer conversation is taken to carry its emotion: a bare 好的 does not.
 	feelingRunes = 6
-	// fewestVotes is how many examples with votes a satisfaction head needs.
-	fewestVotes = 50
 )
 
 // Report says what a training did.
