@@ -39,10 +39,11 @@ func (c *Classifier) Classify(ctx context.Context, doc *qingting.Document) (qing
 	out.Kind = kind(doc)
 	out.Style = best(qingting.Styles(), distribution(doc, qingting.FieldStyle, qingting.Styles(), doc.Scores.Style, stylePrior()))
 	out.Outcome = outcome(doc, out.Kind)
+	quotes := evidence.New(doc)
 	if out.Kind.Code == qingting.KindComplaint {
-		out.Types, out.Primary = types(doc)
+		out.Types, out.Primary = types(doc, quotes)
 	}
-	out.Claims = claims(doc)
+	out.Claims = claims(doc, quotes)
 	out.Expectations = expectations(doc)
 	out.Responsibility = c.blame.assign(doc, out.Kind.Code, out.Primary)
 	out.Satisfaction = satisfaction(doc.Scores.Satisfaction)
@@ -301,7 +302,7 @@ func ruleWeights(doc *qingting.Document, field qingting.Field) map[string]ruleWe
 }
 
 // types gives the complaint types, at least one, and the main one.
-func types(doc *qingting.Document) ([]qingting.TypeScore, qingting.Type) {
+func types(doc *qingting.Document, quotes *evidence.Finder) ([]qingting.TypeScore, qingting.Type) {
 	codes := qingting.Types()
 	given, top := choose(doc, qingting.FieldType, codes, doc.Scores.Types, doc.Scores.TypeCut, certainType)
 	primaries := doc.Scores.Primary
@@ -330,16 +331,16 @@ func types(doc *qingting.Document) ([]qingting.TypeScore, qingting.Type) {
 	}
 	out := make([]qingting.TypeScore, len(given))
 	for i, g := range given {
-		out[i] = qingting.TypeScore{Code: g.code, Confidence: g.p, Evidence: evidence.Find(doc, qingting.FieldType, string(g.code))}
+		out[i] = qingting.TypeScore{Code: g.code, Confidence: g.p, Evidence: quotes.Find(qingting.FieldType, string(g.code))}
 	}
 	return out, primary
 }
 
-func claims(doc *qingting.Document) []qingting.Claim {
+func claims(doc *qingting.Document, quotes *evidence.Finder) []qingting.Claim {
 	given, _ := choose(doc, qingting.FieldClaim, qingting.Claims(), doc.Scores.Claims, doc.Scores.ClaimCut, certainClaim)
 	out := make([]qingting.Claim, len(given))
 	for i, g := range given {
-		out[i] = qingting.Claim{Code: g.code, Confidence: g.p, Evidence: evidence.Find(doc, qingting.FieldClaim, string(g.code))}
+		out[i] = qingting.Claim{Code: g.code, Confidence: g.p, Evidence: quotes.Find(qingting.FieldClaim, string(g.code))}
 		out[i].Amount = amount(doc, g.code)
 	}
 	return out

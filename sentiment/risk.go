@@ -65,6 +65,7 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 	var codes []qingting.SignalCode
 	p := doc.Scores.Signals
 	modelled := len(p) == len(qingting.Signals())
+	quotes := evidence.New(doc)
 	for i, code := range qingting.Signals() {
 		hits, denied := meant(doc, c, code)
 		byModel := modelled && p[i] >= doc.Scores.Cut(doc.Scores.SignalCut, i)
@@ -77,7 +78,7 @@ func (a *Assessor) risk(doc *qingting.Document, c *qingting.Classification, e *q
 			out.Signals = append(out.Signals, a.quote(doc, c, code, hits)...)
 			out.Conflict = out.Conflict || modelled && p[i] < signalDoubt
 		case byModel && (!denied || p[i] >= guardedCut):
-			out.Signals = append(out.Signals, a.byModel(doc, code, p[i])...)
+			out.Signals = append(out.Signals, a.byModel(quotes, code, p[i])...)
 			out.Conflict = out.Conflict || denied
 		}
 		// A signal must have words that show it.
@@ -194,9 +195,9 @@ func cover(hits []qingting.Hit) []qingting.Hit {
 }
 
 // byModel lists the words that weighed most for a signal no rule saw.
-func (a *Assessor) byModel(doc *qingting.Document, code qingting.SignalCode, p float64) []qingting.Signal {
+func (a *Assessor) byModel(quotes *evidence.Finder, code qingting.SignalCode, p float64) []qingting.Signal {
 	var out []qingting.Signal
-	for _, s := range evidence.Find(doc, qingting.FieldSignal, string(code)) {
+	for _, s := range quotes.Find(qingting.FieldSignal, string(code)) {
 		out = append(out, qingting.Signal{Code: code, Source: modelSource + a.modelID, Weight: p, Span: s})
 	}
 	return out

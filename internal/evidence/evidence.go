@@ -9,6 +9,7 @@ package evidence
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 
@@ -48,14 +49,28 @@ func (w window) overlaps(o window) bool {
 	return w.message == o.message && w.start < o.end && o.start < w.end
 }
 
+// Finder finds the evidence for the labels of one document. It is not safe for
+// concurrent use: it keeps what the labels have in common.
+type Finder struct {
+	doc     *qingting.Document
+	guarded []window // see guarded
+	words   [][]word // by message, once one was asked for
+}
+
+// New returns a Finder for a document whose Scores and Hits are complete.
+func New(doc *qingting.Document) *Finder {
+	return &Finder{doc: doc, guarded: guarded(doc), words: make([][]word, len(doc.Messages))}
+}
+
 // Find returns one or two quotes that show the label, in order of appearance:
 // the words of rules that are usually meant so, else what the model weighed. It
 // is empty only when no final customer message has text, and for a signal when
 // all that could show it stands where the customer denies, supposes or quotes.
-func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.Span {
+func (f *Finder) Find(field qingting.Field, code string) []qingting.Span {
+	doc := f.doc
 	var found, denied []window
 	if field == qingting.FieldSignal {
-		denied = guarded(doc)
+		denied = f.guarded
 	}
 	anyDenied := len(denied) > 0
 	sure := false
@@ -79,7 +94,7 @@ func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.
 	}
 	for i := range found {
 		if w := &found[i]; w.end-w.start > maxRuleQuote {
-			*w = narrow(doc, *w, shares, nil)
+			*w = f.narrow(*w, shares)
 		}
 		found[i].weight += sum(shares, found[i])
 	}
@@ -97,13 +112,13 @@ func Find(doc *qingting.Document, field qingting.Field, code string) []qingting.
 			if all := (window{message: i, end: len(doc.Messages[i].Clean)}); len(here) > 0 {
 				// Where the guarded words weigh most, the model spoke of them, and what
 				// is left shows nothing.
-				for _, w := range heaviest(doc, all, shares[i], cost, nil) {
+				for _, w := range f.heaviest(all, shares[i], cost, nil) {
 					if slices.ContainsFunc(here, w.overlaps) {
 						floor = max(floor, secondShare*w.weight)
 					}
 				}
 			}
-			found = append(found, heaviest(doc, window{message: i, end: len(doc.Messages[i].Clean)}, shares[i], cost, here)...)
+			found = append(found, f.heaviest(window{message: i, end: len(doc.Messages[i].Clean)}, shares[i], cost, here)...)
 		}
 	}
 	if anyDenied {
@@ -195,9 +210,9 @@ func choose(found []window) []window {
 
 // narrow cuts a long hit to its heaviest window, or to its first words when
 // nothing is known of weights.
-func narrow(doc *qingting.Document, w window, shares [][]float64, denied []window) window {
-	if w.message < len(shares) && len(shares[w.message]) == len(doc.Messages[w.message].Clean) {
-		if best := heaviest(doc, w, shares[w.message], 0, denied); len(best) > 0 {
+func (f *Finder) narrow(w window, shares [][]float64) window {
+	if w.message < len(shares) && len(shares[w.message]) == len(f.doc.Messages[w.message].Clean) {
+		if best := f.heaviest(w, shares[w.message], 0, nil); len(best) > 0 {
 			return best[0]
 		}
 	}
@@ -220,11 +235,14 @@ func sum(shares [][]float64, w window) float64 {
 // most MaxQuote characters each, with the largest sums of share less the cost
 // of their characters; none when no word is worth its cost. Words in a denied
 // window are left out, and so are windows of empty words only.
-func heaviest(doc *qingting.Document, w window, share []float64, cost float64, denied []window) []window {
-	p := doc.Messages[w.message]
-	words := slices.DeleteFunc(wordsIn(p, w.start, w.end), func(x word) bool {
-		return slices.ContainsFunc(denied, window{message: w.message, start: x.start, end: x.end}.overlaps)
-	})
+func (f *Finder) heaviest(w window, share []float64, cost float64, denied []window) []window {
+	p := f.doc.Messages[w.message]
+	words := f.wordsIn(w)
+	if len(denied) > 0 {
+		words = slices.DeleteFunc(slices.Clone(words), func(x word) bool {
+			return slices.ContainsFunc(denied, window{message: w.message, start: x.start, end: x.end}.overlaps)
+		})
+	}
 	upTo := make([]float64, w.end-w.start+1) // sums of share from w.start
 	for i := range w.end - w.start {
 		upTo[i+1] = upTo[i] + share[w.start+i]
@@ -285,13 +303,23 @@ func isEmpty(w []rune) bool {
 	return false
 }
 
-// wordsIn returns the words of a message between two positions; a message
-// without tokens is cut into characters. Marks at the edge of a quote say
-// nothing, so they are no words.
-func wordsIn(p *qingting.Prepared, from, to int) []word {
-	var words []word
+// wordsIn returns the words of a message between two positions.
+func (f *Finder) wordsIn(w window) []word {
+	if f.words[w.message] == nil {
+		f.words[w.message] = wordsOf(f.doc.Messages[w.message])
+	}
+	words := f.words[w.message]
+	from := sort.Search(len(words), func(i int) bool { return words[i].start >= w.start })
+	to := from + sort.Search(len(words)-from, func(i int) bool { return words[from+i].end > w.end })
+	return words[from:to]
+}
+
+// wordsOf returns the words of a message; one without tokens is cut into
+// characters. Marks at the edge of a quote say nothing, so they are no words.
+func wordsOf(p *qingting.Prepared) []word {
+	words := make([]word, 0, max(len(p.Tokens), 1))
 	add := func(start, end int) {
-		if start >= from && end <= to && slices.ContainsFunc(p.Clean[start:end], func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+		if slices.ContainsFunc(p.Clean[start:end], func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
 			words = append(words, word{start, end, isEmpty(p.Clean[start:end])})
 		}
 	}

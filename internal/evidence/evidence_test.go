@@ -104,7 +104,7 @@ func TestFind(t *testing.T) {
 	} {
 		c.doc.Hits = c.hits
 		c.doc.Scores.Attribute = c.a.attribute(c.doc)
-		require.Equal(t, c.want, quotes(Find(c.doc, qingting.FieldType, "product.quality")), c.name)
+		require.Equal(t, c.want, quotes(New(c.doc).Find(qingting.FieldType, "product.quality")), c.name)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestFindLeavesPartialsOut(t *testing.T) {
 	doc.Messages[0].IsFinal = &no
 	doc.Hits = []qingting.Hit{hit(0, 0, 2, true)}
 	doc.Scores.Attribute = shares{"坏": 1}.attribute(doc)
-	require.Equal(t, []string{"嗯"}, quotes(Find(doc, qingting.FieldType, "product.quality")))
+	require.Equal(t, []string{"嗯"}, quotes(New(doc).Find(qingting.FieldType, "product.quality")))
 }
 
 func TestFindProperties(t *testing.T) {
@@ -126,7 +126,7 @@ func TestFindProperties(t *testing.T) {
 		doc := document(texts...)
 		a := shares{"网速": rapid.Float64Range(-1, 1).Draw(t, "w1"), "慢": rapid.Float64Range(-1, 1).Draw(t, "w2"), "宽": rapid.Float64Range(-1, 1).Draw(t, "w3")}
 		doc.Scores.Attribute = a.attribute(doc)
-		spans := Find(doc, qingting.FieldType, "product.performance")
+		spans := New(doc).Find(qingting.FieldType, "product.performance")
 		if len(spans) > 2 {
 			t.Fatalf("%d spans", len(spans))
 		}
@@ -157,6 +157,6 @@ func TestEmptyWordsShowNothing(t *testing.T) {
 		{"nothing else", document("好的|谢谢"), shares{"谢谢": 1}, []string{"好的谢谢"}},
 	} {
 		c.doc.Scores.Attribute = c.a.attribute(c.doc)
-		require.Equal(t, c.want, quotes(Find(c.doc, qingting.FieldType, "product.quality")), c.name)
+		require.Equal(t, c.want, quotes(New(c.doc).Find(qingting.FieldType, "product.quality")), c.name)
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // block is a group of lexical features that is weighted and normalised as one.
-type block int
+type block int32
 
 // The blocks. The customer's own come first: the topic base reads only those.
 const (
@@ -122,6 +122,26 @@ func walk(doc *qingting.Document, r *reading, only int, emit func(occurrence)) {
 		grams(doc.Messages[i].Clean, i, emit, blockChar)
 		words(doc.Messages[i], i, emit)
 	}
+	rules(doc, r, only, emit)
+	shape(doc, r, emit)
+	if only >= 0 {
+		return
+	}
+	if r.first >= 0 {
+		grams(doc.Messages[r.first].Clean, r.first, emit, blockFirst)
+		grams(doc.Messages[r.last].Clean, r.last, emit, blockLast)
+	}
+	for _, i := range r.agents {
+		grams(doc.Messages[i].Clean, i, emit, blockAgent)
+	}
+	if r.final >= 0 {
+		grams(doc.Messages[r.final].Clean, r.final, emit, blockFinal)
+	}
+}
+
+// rules emits the hits of the lexicon: rules that count, guarded ones, certain
+// labels, and rules in the customer's last words.
+func rules(doc *qingting.Document, r *reading, only int, emit func(occurrence)) {
 	for i := range doc.Hits {
 		h := &doc.Hits[i]
 		if only >= 0 && h.Message != only || doc.Messages[h.Message].Partial() {
@@ -140,20 +160,6 @@ func walk(doc *qingting.Document, r *reading, only int, emit func(occurrence)) {
 		if h.Message == r.last && len(r.customers) > 1 {
 			send('l', h.Rule)
 		}
-	}
-	shape(doc, r, emit)
-	if only >= 0 {
-		return
-	}
-	if r.first >= 0 {
-		grams(doc.Messages[r.first].Clean, r.first, emit, blockFirst)
-		grams(doc.Messages[r.last].Clean, r.last, emit, blockLast)
-	}
-	for _, i := range r.agents {
-		grams(doc.Messages[i].Clean, i, emit, blockAgent)
-	}
-	if r.final >= 0 {
-		grams(doc.Messages[r.final].Clean, r.final, emit, blockFinal)
 	}
 }
 

@@ -200,7 +200,9 @@ func TestAttributionAddsUp(t *testing.T) {
 		{qingting.FieldSignal, "regulator", headSignals, 0},
 		{qingting.FieldClaim, "refund", headClaims, 0},
 	} {
-		shares, rest := m.attribute(doc, m.sightings(doc, false), c.field, c.code)
+		all := m.borrow()
+		m.extract(all, doc)
+		shares, rest := m.attribute(doc, all.sightings(func(*sighting) bool { return true }), c.field, c.code)
 		total := rest
 		for i, s := range shares {
 			require.Len(t, s, len(doc.Messages[i].Clean))
@@ -211,7 +213,7 @@ func TestAttributionAddsUp(t *testing.T) {
 		at := newHeads()[c.head].at + c.label
 		require.InDelta(t, math.Log(p/(1-p)), total+float64(m.fast.doc.bias[at]), 1e-6, c.code)
 	}
-	attribute := m.Attribute(doc)
+	attribute := m.Score(doc).Attribute
 	public := attribute(qingting.FieldSignal, "regulator")
 	require.Nil(t, public[1], "the agent's words are no evidence")
 	best := slices.Index(public[0], slices.Max(public[0]))

@@ -41,6 +41,7 @@ type Model struct {
 	file    []byte
 	encoder string // Encoder.ID of the vectors it was trained on; "" for none
 	vocab   vocabulary
+	heads   []head
 	space   *vectorSpace // nil without a full mode
 	fast    *tower
 	full    *tower // nil without a full mode
@@ -143,8 +144,17 @@ type vocabulary struct {
 	keys  []uint64             // by block, ascending within
 	start [numBlocks + 1]int32 // of each block in keys
 	idf   []float32            // presence blocks: the value itself
-	table []uint32             // open addressing: index into keys plus 1, 0 for free
+	// table is open addressing: the upper bits of the key over the index into
+	// keys plus 1, 0 for free. Most features of a text are unknown, and those
+	// bits tell them apart without a second look into memory.
+	table []uint32
 }
+
+// indexBits hold the index in an entry of the table.
+const (
+	indexBits = 20
+	indexMask = 1<<indexBits - 1
+)
 
 func (v *vocabulary) index() {
 	size := 4
@@ -157,20 +167,25 @@ func (v *vocabulary) index() {
 		for v.table[at] != 0 {
 			at = (at + 1) & uint64(size-1)
 		}
-		v.table[at] = uint32(i + 1)
+		v.table[at] = tag(k) | uint32(i+1)
 	}
 }
+
+func tag(key uint64) uint32 { return uint32(key>>32) &^ indexMask }
 
 // find returns the number of a feature, −1 for an unknown one.
 func (v *vocabulary) find(key uint64) int {
 	mask := uint64(len(v.table) - 1)
+	want := tag(key)
 	for at := key & mask; ; at = (at + 1) & mask {
-		i := v.table[at]
-		if i == 0 {
+		entry := v.table[at]
+		if entry == 0 {
 			return -1
 		}
-		if v.keys[i-1] == key {
-			return int(i - 1)
+		if entry&^indexMask == want {
+			if i := int(entry&indexMask) - 1; v.keys[i] == key {
+				return i
+			}
 		}
 	}
 }
@@ -178,7 +193,10 @@ func (v *vocabulary) find(key uint64) int {
 // scratch is the working memory of one call.
 type scratch struct {
 	reading reading
-	count   []uint16 // per feature
+	seen    []sighting // every occurrence of a known feature
+	spare   []sighting // swapped with seen between the document and its messages
+	count   []uint16   // per feature
+	share   []float64  // per feature counted: its value over its count, in fixed point
 	touched [numBlocks][]int32
 	value   [numBlocks][]float64 // parallel to touched
 	sums    []int32
@@ -187,11 +205,20 @@ type scratch struct {
 	phi     []float64
 }
 
+// sighting is one occurrence of a known feature.
+type sighting struct {
+	feature             int32
+	message, start, end int32 // message −1 for features without a place
+	block               block
+	share               float64 // of the feature's value that this occurrence carries
+}
+
 func (m *Model) borrow() *scratch {
 	if s, ok := m.scratch.Get().(*scratch); ok {
 		return s
 	}
-	s := &scratch{count: make([]uint16, len(m.vocab.keys)), sums: make([]int32, width(newHeads())), logits: make([]float64, width(newHeads()))}
+	n, w := len(m.vocab.keys), width(m.heads)
+	s := &scratch{count: make([]uint16, n), share: make([]float64, n), sums: make([]int32, w), logits: make([]float64, w)}
 	if m.space != nil {
 		s.views = make([]float32, int(numViews)*m.space.dim)
 		s.phi = make([]float64, int(numViews)*m.space.prototypes())
@@ -206,6 +233,7 @@ func (m *Model) release(s *scratch) {
 }
 
 func (s *scratch) forget() {
+	s.seen = s.seen[:0]
 	for b := range s.touched {
 		for _, f := range s.touched[b] {
 			s.count[f] = 0
@@ -214,26 +242,79 @@ func (s *scratch) forget() {
 	}
 }
 
-// extract counts the features of a document, or of one message of it, and
-// turns the counts into values.
-func (m *Model) extract(s *scratch, doc *qingting.Document, only int) {
+// extract finds the features of a document and turns their counts into values.
+func (m *Model) extract(s *scratch, doc *qingting.Document) {
 	s.forget()
-	s.reading.read(doc, only)
-	walk(doc, &s.reading, only, func(o occurrence) {
-		f := m.vocab.find(o.key)
-		if f < 0 {
-			return
-		}
-		if s.count[f] == 0 {
-			s.touched[o.block] = append(s.touched[o.block], int32(f))
-		}
-		if s.count[f] < math.MaxUint16 {
-			s.count[f]++
-		}
-	})
+	s.reading.read(doc, -1)
+	walk(doc, &s.reading, -1, func(o occurrence) { m.see(s, o) })
+	m.weigh(s)
+}
+
+// extractMessage does the same for one message alone. text are the sightings of
+// its characters and words, which the whole document has in common with it.
+func (m *Model) extractMessage(s *scratch, doc *qingting.Document, message int, text []sighting) {
+	s.forget()
+	for i := range text {
+		s.add(text[i].block, text[i].feature)
+	}
+	s.reading.read(doc, message)
+	emit := func(o occurrence) { m.see(s, o) }
+	rules(doc, &s.reading, message, emit)
+	shape(doc, &s.reading, emit)
+	m.weigh(s)
+}
+
+// see counts an occurrence and keeps where it was.
+func (m *Model) see(s *scratch, o occurrence) {
+	f := m.vocab.find(o.key)
+	if f < 0 {
+		return
+	}
+	s.add(o.block, int32(f))
+	p := sighting{feature: int32(f), message: int32(o.message), start: int32(o.start), end: int32(o.end), block: o.block}
+	if o.start >= o.end {
+		p.message = -1
+	}
+	s.seen = append(s.seen, p)
+}
+
+func (s *scratch) add(b block, f int32) {
+	if s.count[f] == 0 {
+		s.touched[b] = append(s.touched[b], f)
+	}
+	if s.count[f] < math.MaxUint16 {
+		s.count[f]++
+	}
+}
+
+func (m *Model) weigh(s *scratch) {
 	for b := range numBlocks {
 		s.value[b] = weigh(b, s.touched[b], func(f int32) float64 { return float64(s.count[f]) }, m.vocab.idf, s.value[b][:0])
 	}
+}
+
+// sightings copies every occurrence that extract found and accept takes, with
+// its share.
+func (s *scratch) sightings(accept func(*sighting) bool) []sighting {
+	for b := range numBlocks {
+		for i, f := range s.touched[b] {
+			s.share[f] = math.RoundToEven(s.value[b][i]*fixed) / fixed / float64(s.count[f])
+		}
+	}
+	n := 0
+	for i := range s.seen {
+		if accept(&s.seen[i]) {
+			n++
+		}
+	}
+	out := make([]sighting, 0, n)
+	for i := range s.seen {
+		if p := &s.seen[i]; accept(p) {
+			out = append(out, *p)
+			out[len(out)-1].share = s.share[p.feature]
+		}
+	}
+	return out
 }
 
 // weigh turns the counts of a block's features into values.
@@ -320,7 +401,7 @@ func (m *Model) Score(doc *qingting.Document) qingting.Scores {
 	t := m.pick(doc)
 	s := m.borrow()
 	defer m.release(s)
-	m.extract(s, doc, -1)
+	m.extract(s, doc)
 	z := t.doc.apply(s, numBlocks)
 	if len(t.doc.dense) > 0 {
 		m.space.views(doc, &s.reading, s.views)
@@ -328,9 +409,8 @@ func (m *Model) Score(doc *qingting.Document) qingting.Scores {
 		t.doc.addDense(s.phi, z)
 	}
 	p := slices.Clone(z)
-	hs := newHeads()
-	part := make([][]float64, len(hs))
-	for i, h := range hs {
+	part := make([][]float64, len(m.heads))
+	for i, h := range m.heads {
 		part[i] = p[h.at : h.at+len(h.codes) : h.at+len(h.codes)]
 		probabilities(part[i], h.soft)
 	}
@@ -341,12 +421,22 @@ func (m *Model) Score(doc *qingting.Document) qingting.Scores {
 		TypeCut: t.types, SignalCut: t.signal, ClaimCut: t.claims, HighCut: t.high,
 		MessageEmotion: make([][]float64, len(doc.Messages)), MessageIntensity: make([][]float64, len(doc.Messages)),
 	}
-	out.Attribute = m.Attribute(doc)
+	out.Attribute = m.attributor(doc, s.sightings(func(p *sighting) bool {
+		return p.message >= 0 && doc.Messages[p.message].Role == qingting.RoleCustomer
+	}))
+	// What was seen begins with the words of one customer message after another.
+	s.spare, s.seen = s.seen, s.spare[:0]
+	seen := s.spare
 	for i, msg := range doc.Messages {
 		if msg.Role != qingting.RoleCustomer || msg.Partial() || len(msg.Clean) == 0 {
 			continue
 		}
-		m.extract(s, doc, i)
+		n := 0
+		for n < len(seen) && int(seen[n].message) == i && seen[n].block <= blockWord {
+			n++
+		}
+		m.extractMessage(s, doc, i, seen[:n])
+		seen = seen[n:]
 		z := t.message.apply(s, customerBlocks)
 		if len(t.message.dense) > 0 && len(msg.Vector) == m.space.dim {
 			m.space.views(doc, &s.reading, s.views)
@@ -385,27 +475,15 @@ func hashOf(b []byte) string {
 	return hex.EncodeToString(s[:])[:12]
 }
 
-// sighting is one occurrence of a known feature.
-type sighting struct {
-	feature             int32
-	message, start, end int32 // message −1 for features without a place
-	block               block
-	share               float64 // of the feature's value that this occurrence carries
-}
-
-// Attribute returns a function that says how much each character added to the
+// attributor returns a function that says how much each character added to the
 // log odds of a label against the other labels of its field: the lexical
 // weights of the groups of characters, words and rules it belongs to. Its
 // result is parallel to doc.Messages; entries of messages that are not the
 // customer's are nil. The vectors and the shape of the text have no place and
-// are left out. An unknown field or code gives nil. The document is read at the
-// first call, and each label then costs a pass over its features.
-func (m *Model) Attribute(doc *qingting.Document) func(field qingting.Field, code string) [][]float64 {
-	var seen []sighting
+// are left out. An unknown field or code gives nil. Each label costs a pass over
+// seen, the customer's sightings.
+func (m *Model) attributor(doc *qingting.Document, seen []sighting) func(field qingting.Field, code string) [][]float64 {
 	return func(field qingting.Field, code string) [][]float64 {
-		if seen == nil {
-			seen = m.sightings(doc, true)
-		}
 		out, _ := m.attribute(doc, seen, field, code)
 		for i := range out {
 			if doc.Messages[i].Role != qingting.RoleCustomer {
@@ -416,49 +494,15 @@ func (m *Model) Attribute(doc *qingting.Document) func(field qingting.Field, cod
 	}
 }
 
-// sightings lists every occurrence of every known feature, or those in the
-// customer's messages only.
-func (m *Model) sightings(doc *qingting.Document, customers bool) []sighting {
-	s := m.borrow()
-	defer m.release(s)
-	m.extract(s, doc, -1)
-	// The position of a feature in its block, while s is ours.
-	value := make([]float64, 0, 1024)
-	number := make(map[int32]int32, 1024)
-	for b := range numBlocks {
-		for i, f := range s.touched[b] {
-			number[f] = int32(len(value))
-			value = append(value, math.RoundToEven(s.value[b][i]*fixed)/fixed/float64(s.count[f]))
-		}
-	}
-	out := make([]sighting, 0, 4*len(value))
-	walk(doc, &s.reading, -1, func(o occurrence) {
-		if customers && (o.message < 0 || doc.Messages[o.message].Role != qingting.RoleCustomer) {
-			return
-		}
-		f := m.vocab.find(o.key)
-		if f < 0 {
-			return
-		}
-		p := sighting{feature: int32(f), message: int32(o.message), start: int32(o.start), end: int32(o.end), block: o.block, share: value[number[int32(f)]]}
-		if o.start >= o.end {
-			p.message = -1
-		}
-		out = append(out, p)
-	})
-	return out
-}
-
 // attribute also returns what has no place: the shape of the text. With the
 // sightings of the whole document all shares and the rest add up to the lexical
 // log odds without the bias.
 func (m *Model) attribute(doc *qingting.Document, seen []sighting, field qingting.Field, code string) ([][]float64, float64) {
-	hs := newHeads()
-	at := slices.IndexFunc(hs, func(h head) bool { return field != "" && h.field == field })
+	at := slices.IndexFunc(m.heads, func(h head) bool { return field != "" && h.field == field })
 	if at < 0 {
 		return nil, 0
 	}
-	h := hs[at]
+	h := m.heads[at]
 	label := slices.Index(h.codes, code)
 	if label < 0 {
 		return nil, 0

@@ -96,7 +96,7 @@ func Train(examples []Example, o Options) (*Model, *Report, error) {
 	t.targets()
 	o.say("extracting features of %d conversations", t.n)
 	t.extract()
-	m := &Model{vocab: t.vocab}
+	m := &Model{vocab: t.vocab, heads: t.heads}
 	var bases []*base
 	for _, b := range []struct {
 		weight  [numBlocks]float64

@@ -136,7 +136,7 @@ func Load(file []byte) (*Model, error) {
 
 func unmarshal(body []byte) (*Model, error) {
 	d := &decoder{rest: body}
-	m := &Model{}
+	m := &Model{heads: newHeads()}
 	name := get[int8](d)
 	for _, c := range name {
 		m.encoder += string(rune(byte(c)))
@@ -149,6 +149,9 @@ func unmarshal(body []byte) (*Model, error) {
 		return nil, d.err
 	}
 	n := len(m.vocab.keys)
+	if n >= indexMask {
+		return nil, errors.New("vocabulary: too many features")
+	}
 	if len(start) != int(numBlocks)+1 || len(m.vocab.idf) != n || len(dim) != 1 || dim[0] < 0 || dim[0] > 1<<14 {
 		return nil, errors.New("vocabulary: sizes disagree")
 	}
@@ -216,7 +219,7 @@ func readTower(d *decoder, m *Model, dense bool) (*tower, error) {
 		width, rows, kernels int
 		blocks               block
 	}{
-		{t.doc, width(newHeads()), len(m.vocab.keys), int(numViews) * prototypes, numBlocks},
+		{t.doc, width(m.heads), len(m.vocab.keys), int(numViews) * prototypes, numBlocks},
 		{t.message, width(newMessageHeads()), int(m.vocab.start[customerBlocks]), prototypes, customerBlocks},
 	}
 	for _, w := range wants {
@@ -249,8 +252,7 @@ func readTower(d *decoder, m *Model, dense bool) (*tower, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	hs := newHeads()
-	if len(t.types) != len(hs[headTypes].codes) || len(t.signal) != len(hs[headSignals].codes) || len(t.claims) != len(hs[headClaims].codes) || len(high) != 1 {
+	if len(t.types) != len(m.heads[headTypes].codes) || len(t.signal) != len(m.heads[headSignals].codes) || len(t.claims) != len(m.heads[headClaims].codes) || len(high) != 1 {
 		return nil, errors.New("thresholds: sizes disagree")
 	}
 	t.high = high[0]
