@@ -26,6 +26,7 @@ import (
 	"sync"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/simd"
 )
 
 //go:embed weights/model.bin
@@ -199,6 +200,7 @@ type scratch struct {
 	share   []float64  // per feature counted: its value over its count, in fixed point
 	touched [numBlocks][]int32
 	value   [numBlocks][]float64 // parallel to touched
+	times   []int32              // value in fixed point
 	sums    []int32
 	logits  []float64
 	views   []float32
@@ -353,14 +355,11 @@ func (x *matrix) apply(s *scratch, blocks block) []float64 {
 	for b := range blocks {
 		sums := s.sums[:x.width]
 		clear(sums)
-		for i, f := range s.touched[b] {
-			v := int32(math.RoundToEven(s.value[b][i] * fixed))
-			row := x.q[int(f)*x.width : (int(f)+1)*x.width]
-			row = row[:len(sums)]
-			for o := range sums {
-				sums[o] += v * int32(row[o])
-			}
+		s.times = s.times[:0]
+		for _, v := range s.value[b] {
+			s.times = append(s.times, int32(math.RoundToEven(v*fixed)))
 		}
+		simd.AddRowsI8(x.q, s.touched[b], s.times, sums)
 		for o, n := range sums {
 			out[o] += float64(x.scale[b][o]) * float64(n) / fixed
 		}

@@ -1,5 +1,5 @@
-// The float32 operations, written once with vectors of eight and compiled for
-// each instruction set: kernels.c defines FN(name) and TARGET and includes
+// The operations written once with vectors of eight and compiled for each
+// instruction set, float32 all but the last: kernels.c defines FN(name) and TARGET and includes
 // this file again and again. No include guard, on purpose.
 
 // exp for x ≤ 0, to about 1e-7 (coefficients of Cephes expf).
@@ -164,5 +164,22 @@ TARGET static void FN(attention)(const float *qkv, int tokens, int queries, int 
 			}
 			i += rows;
 		}
+	}
+}
+
+// Rows are far apart in memory, so the next one is asked for early.
+TARGET static void FN(add_rows)(const int8_t *rows, const int32_t *index, const int32_t *times, int count, int32_t *sum,
+                                int width) {
+	for (int r = 0; r < count; r++) {
+		const int8_t *row = rows + (int64_t)index[r] * width;
+		if (r + 4 < count) {
+			const int8_t *next = rows + (int64_t)index[r + 4] * width;
+			__builtin_prefetch(next);
+			__builtin_prefetch(next + width - 1);
+		}
+		int i = 0;
+		for (; i + 8 <= width; i += 8)
+			*(v8iu *)(sum + i) += __builtin_convertvector(*(const v8bu *)(row + i), v8i) * times[r];
+		for (; i < width; i++) sum[i] += row[i] * times[r];
 	}
 }

@@ -437,33 +437,37 @@ void qt_dot(int kernel, const int8_t *query, const int8_t *rows, int dim, int co
 	}
 }
 
-// The float operations differ by the width of their vectors only: AVX2, or
+// These operations differ by the width of their vectors only: AVX2, or
 // what the compiler may use on every processor (SSE2, NEON).
 #if defined(__x86_64__)
-#define FLOAT_OP(name, ...)                                 \
+#define BY_WIDTH(name, ...)                                 \
 	if (kernel == QT_AVX2 || kernel == QT_AVX512VNNI)       \
 		name##_avx2(__VA_ARGS__);                           \
 	else                                                    \
 		name##_c(__VA_ARGS__)
 #else
-#define FLOAT_OP(name, ...) (void)kernel, name##_c(__VA_ARGS__)
+#define BY_WIDTH(name, ...) (void)kernel, name##_c(__VA_ARGS__)
 #endif
 
 void qt_quantize(int kernel, const float *x, const float *by, int rows, int cols, int8_t *q, float *scale) {
-	FLOAT_OP(quantize, x, by, rows, cols, q, scale);
+	BY_WIDTH(quantize, x, by, rows, cols, q, scale);
 }
 
 void qt_dequantize(int kernel, const int32_t *acc, int rows, int cols, const float *row_scale, const float *col_scale,
                    const float *bias, float *out) {
-	FLOAT_OP(dequantize, acc, rows, cols, row_scale, col_scale, bias, out);
+	BY_WIDTH(dequantize, acc, rows, cols, row_scale, col_scale, bias, out);
 }
 
-void qt_gelu(int kernel, float *x, int count) { FLOAT_OP(gelu, x, count); }
+void qt_gelu(int kernel, float *x, int count) { BY_WIDTH(gelu, x, count); }
 
 void qt_add_norm(int kernel, float *x, const float *add, int rows, int cols, const float *gamma, const float *beta, float eps) {
-	FLOAT_OP(add_norm, x, add, rows, cols, gamma, beta, eps);
+	BY_WIDTH(add_norm, x, add, rows, cols, gamma, beta, eps);
 }
 
 void qt_attention(int kernel, const float *qkv, int tokens, int queries, int heads, int head_dim, float *out, float *scratch) {
-	FLOAT_OP(attention, qkv, tokens, queries, heads, head_dim, out, scratch);
+	BY_WIDTH(attention, qkv, tokens, queries, heads, head_dim, out, scratch);
+}
+
+void qt_add_rows(int kernel, const int8_t *rows, const int32_t *index, const int32_t *times, int count, int32_t *sum, int width) {
+	BY_WIDTH(add_rows, rows, index, times, count, sum, width);
 }

@@ -18,5 +18,6 @@ void qt_dequantize(int kernel, const int32_t *acc, int rows, int cols, const flo
 void qt_gelu(int kernel, float *x, int count);
 void qt_add_norm(int kernel, float *x, const float *add, int rows, int cols, const float *gamma, const float *beta, float eps);
 void qt_attention(int kernel, const float *qkv, int tokens, int queries, int heads, int head_dim, float *out, float *scratch);
+void qt_add_rows(int kernel, const int8_t *rows, const int32_t *index, const int32_t *times, int count, int32_t *sum, int width);
 
 #endif

@@ -21,6 +21,8 @@ package simd
 #cgo nocallback qt_add_norm
 #cgo noescape qt_attention
 #cgo nocallback qt_attention
+#cgo noescape qt_add_rows
+#cgo nocallback qt_add_rows
 #include "kernels.h"
 */
 import "C"
@@ -80,4 +82,8 @@ func (k cOps) addNorm(x, add []float32, rows int, gamma, beta []float32, eps flo
 
 func (k cOps) attention(qkv []float32, tokens, queries, heads, headDim int, out, scratch []float32) {
 	C.qt_attention(C.int(k), f32(qkv), C.int(tokens), C.int(queries), C.int(heads), C.int(headDim), f32(out), f32(scratch))
+}
+
+func (k cOps) addRows(rows []int8, index, times, sum []int32) {
+	C.qt_add_rows(C.int(k), i8(rows), i32(index), i32(times), C.int(len(index)), i32(sum), C.int(len(sum)))
 }

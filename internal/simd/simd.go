@@ -36,6 +36,7 @@ type ops interface {
 	gelu(x []float32)
 	addNorm(x, add []float32, rows int, gamma, beta []float32, eps float32)
 	attention(qkv []float32, tokens, queries, heads, headDim int, out, scratch []float32)
+	addRows(rows []int8, index, times, sum []int32)
 }
 
 // GoName is the name of the twin in plain Go, which runs everywhere.
@@ -203,6 +204,21 @@ func AttentionScratch(tokens, headDim int) int {
 	return padded*headDim + 4*padded
 }
 
+// AddRows adds times[i]·rows[index[i]] to sum for every i, where rows holds
+// rows of len(sum) values one after another. Sums must stay within int32.
+func (k *Kernel) AddRows(rows []int8, index, times, sum []int32) {
+	if len(index) == 0 || len(sum) == 0 {
+		return
+	}
+	last := int32(len(rows)/len(sum)) - 1
+	for _, r := range index {
+		if r < 0 || r > last {
+			panic("simd: AddRows of a row that is not there")
+		}
+	}
+	k.addRows(rows, index, times[:len(index)], sum)
+}
+
 var fastest = sync.OnceValues(func() (*Kernel, error) { return New("") })
 
 // DotI8 is Kernel.Dot on the fastest kernel of this machine, which is looked
@@ -213,6 +229,15 @@ func DotI8(query, rows []int8, dim int, out []int32) {
 		panic(err)
 	}
 	k.Dot(query, rows, dim, out)
+}
+
+// AddRowsI8 is Kernel.AddRows on the fastest kernel of this machine.
+func AddRowsI8(rows []int8, index, times, sum []int32) {
+	k, err := fastest()
+	if err != nil { // cannot happen: the Go twin always opens
+		panic(err)
+	}
+	k.AddRows(rows, index, times, sum)
 }
 
 // verify compares the integer results of k with the Go twin on a small fixed
@@ -254,6 +279,16 @@ func (k *Kernel) verify() error {
 	for i := range n {
 		if got[i] != want[i] {
 			return fmt.Errorf("dot product differs from the reference: %d, want %d", got[i], want[i])
+		}
+	}
+	index, times := []int32{n - 1, 0, 3}, []int32{1 << 14, -1 << 14, 77}
+	clear(got[:d])
+	clear(want[:d])
+	k.AddRows(rows, index, times, got[:d])
+	goOps{}.addRows(rows, index, times, want[:d])
+	for i := range d {
+		if got[i] != want[i] {
+			return fmt.Errorf("sum of rows differs from the reference: %d, want %d", got[i], want[i])
 		}
 	}
 	return nil

@@ -129,6 +129,31 @@ func TestDotIsExact(t *testing.T) {
 	})
 }
 
+func TestAddRowsIsExact(t *testing.T) {
+	each(t, func(t *testing.T, k *Kernel) {
+		for _, width := range []int{1, 7, 8, 10, 16, 94, 129} {
+			rows := fill("random", 50*width)
+			index, times := []int32{}, []int32{}
+			sum, want := make([]int32, width), make([]int32, width)
+			for i := range width {
+				sum[i], want[i] = int32(i), int32(i)
+			}
+			for i := range 23 {
+				r, v := int32(i*17%50), int32(i*1237%32768-16384)
+				index, times = append(index, r), append(times, v)
+				for o := range want {
+					want[o] += v * int32(rows[int(r)*width+o])
+				}
+			}
+			k.AddRows(rows, index, times, sum)
+			require.Equal(t, want, sum, width)
+			k.AddRows(rows, nil, nil, sum)
+			require.Equal(t, want, sum, width)
+			require.Panics(t, func() { k.AddRows(rows, []int32{50}, []int32{1}, sum) })
+		}
+	})
+}
+
 func TestQuantize(t *testing.T) {
 	each(t, func(t *testing.T, k *Kernel) {
 		const rows, cols = 5, 64

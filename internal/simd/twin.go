@@ -144,3 +144,12 @@ func (goOps) attention(qkv []float32, tokens, queries, heads, headDim int, out, 
 		}
 	}
 }
+
+func (goOps) addRows(rows []int8, index, times, sum []int32) {
+	for i, r := range index {
+		row := rows[int(r)*len(sum):][:len(sum)]
+		for o := range sum {
+			sum[o] += times[i] * int32(row[o])
+		}
+	}
+}
