@@ -1,50 +1,21 @@
 package suggest
 
-// trie finds words of a fixed list in a text, the longest at each place.
+import "github.com/qingting-ai/qingting/internal/pattern"
+
+// trie finds words of a fixed list in a text, the longest at each place. The
+// zero value is empty.
 type trie struct {
-	root map[rune]*node
-}
-
-type node struct {
-	next []edge
-	id   int // 1 + index of the word's entry; 0 is none
-}
-
-type edge struct {
-	r  rune
-	to *node
-}
-
-func (n *node) child(r rune) *node {
-	for i := range n.next {
-		if n.next[i].r == r {
-			return n.next[i].to
-		}
-	}
-	return nil
+	words   *pattern.Words
+	entries []int // by number of the word
 }
 
 // add maps a word to an entry; the first entry of a word stays.
 func (t *trie) add(word string, entry int) {
-	if t.root == nil {
-		t.root = map[rune]*node{}
+	if t.words == nil {
+		t.words = pattern.NewWords()
 	}
-	var at *node
-	for _, r := range word {
-		var to *node
-		if at == nil {
-			if to = t.root[r]; to == nil {
-				to = &node{}
-				t.root[r] = to
-			}
-		} else if to = at.child(r); to == nil {
-			to = &node{}
-			at.next = append(at.next, edge{r, to})
-		}
-		at = to
-	}
-	if at != nil && at.id == 0 {
-		at.id = entry + 1
+	if n := t.words.Add([]rune(word)); n == len(t.entries) {
+		t.entries = append(t.entries, entry)
 	}
 }
 
@@ -52,14 +23,16 @@ func (t *trie) add(word string, entry int) {
 // end, or −1.
 func (t *trie) longest(text []rune, i int) (entry, end int) {
 	entry = -1
-	for at, j := t.root[text[i]], i+1; at != nil; j++ {
-		if at.id != 0 {
-			entry, end = at.id-1, j
-		}
-		if j >= len(text) {
+	if t.words == nil {
+		return entry, end
+	}
+	for at := pattern.Root; i < len(text); i++ {
+		if at = t.words.Step(at, text[i]); at < 0 {
 			break
 		}
-		at = at.child(text[j])
+		if n := t.words.At(at); n >= 0 {
+			entry, end = t.entries[n], i+1
+		}
 	}
 	return entry, end
 }

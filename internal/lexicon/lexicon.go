@@ -14,9 +14,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/qingting-ai/qingting/internal/pattern"
 )
 
 //go:embed rules
@@ -27,18 +29,21 @@ type Lexicon struct {
 	id    string
 	rules []Rule
 	exprs []expr
-	// index finds literals by their first two characters, so that a text is
-	// read once whatever the number of rules.
-	index  map[[2]rune][]literal
+	// index finds every word of rules and expressions, so that a text is read
+	// once whatever the number of rules; words tells what each is for.
+	index  *pattern.Words
+	words  []word
+	needs  int // sets of words that expressions need one of
 	guards *guards
+	spare  sync.Pool // of *scratch
 }
 
 // expr is a regular expression of a rule. It runs only on a sentence (or, for
-// whole, a message) that holds one of its required literals.
+// whole, a message) that holds a word of each set it needs.
 type expr struct {
-	re   *regexp.Regexp
-	need [][]needle // one of each set stands in every match
-	// anchored expressions are tried where one of the literals they are looked
+	*pattern.Pattern
+	needs []int32
+	// anchored expressions are tried where one of the words they are looked
 	// for by begins; the others run once on the whole passage.
 	anchored bool
 	rule     int32
@@ -46,14 +51,23 @@ type expr struct {
 	but      bool // what it matches takes matches of the rule away
 }
 
-// literal is a word to look for: a pattern of a rule by itself, or the
-// trigger of a regular expression.
+// word is what finding a word means.
+type word struct {
+	rules []literal
+	// sentence and message hold what it means for expressions that run on
+	// sentences and on messages.
+	sentence, message meaning
+}
+
+// literal is a pattern of a rule by itself.
 type literal struct {
-	tail []rune // what follows the first two characters
-	size int    // characters altogether
-	rule int32  // index into rules, or −1 for a trigger
-	expr int32  // index into exprs when rule is −1
+	rule int32
 	but  bool
+}
+
+// meaning lists the expressions that a word starts and the sets it belongs to.
+type meaning struct {
+	starts, needs []int32
 }
 
 // New builds the lexicon of the embedded rules and, after them, of rules given
@@ -122,55 +136,73 @@ func (l *Lexicon) Rules() []Rule { return slices.Clone(l.rules) }
 
 // build compiles rules into a lexicon without an id.
 func build(rules []Rule) (*Lexicon, error) {
-	l := &Lexicon{rules: rules, index: map[[2]rune][]literal{}, guards: newGuards()}
+	l := &Lexicon{rules: rules, index: pattern.NewWords(), guards: newGuards()}
+	sets := map[string]int32{}
 	for i, r := range rules {
 		for _, set := range []struct {
 			words, exprs []string
 			but          bool
 		}{{r.Words, r.Exprs, false}, {r.ButWords, r.ButExprs, true}} {
 			for _, w := range set.words {
-				l.add(w, literal{rule: int32(i), but: set.but})
+				at := l.word(w)
+				at.rules = append(at.rules, literal{int32(i), set.but})
 			}
 			for _, text := range set.exprs {
 				p, err := planFor(text)
 				if err != nil {
 					return nil, fmt.Errorf("规则 %s 的正则表达式 %q 写错了，或者没有必须出现的固定的字: %w", r.ID, text, err)
 				}
-				look := p.need[0]
-				anchored := p.start != nil
-				if anchored {
-					look, text = p.start, "^(?:"+text+")"
-				}
-				re, err := regexp.Compile(text)
+				compiled, err := pattern.Compile(text)
 				if err != nil {
 					return nil, fmt.Errorf("规则 %s 的正则表达式 %q 写错了: %w", r.ID, text, err)
 				}
-				l.exprs = append(l.exprs, expr{re: re, need: needles(p.need), anchored: anchored, rule: int32(i), whole: r.Whole, but: set.but})
-				for _, w := range look {
-					l.add(w, literal{rule: -1, expr: int32(len(l.exprs) - 1)})
+				e := expr{Pattern: compiled, anchored: p.start != nil, rule: int32(i), whole: r.Whole, but: set.but}
+				look := p.need[0]
+				if e.anchored {
+					look = p.start
 				}
+				for _, w := range look {
+					at := l.meaning(w, r.Whole)
+					at.starts = append(at.starts, int32(len(l.exprs)))
+				}
+				for _, need := range p.need {
+					e.needs = append(e.needs, l.need(sets, need, r.Whole))
+				}
+				l.exprs = append(l.exprs, e)
 			}
 		}
 	}
 	return l, nil
 }
 
-func needles(sets [][]string) [][]needle {
-	out := make([][]needle, len(sets))
-	for i, set := range sets {
-		for _, w := range set {
-			out[i] = append(out[i], newNeedle(w))
-		}
+// word returns what a word means, to be added to.
+func (l *Lexicon) word(text string) *word {
+	n := l.index.Add([]rune(text))
+	if n == len(l.words) {
+		l.words = append(l.words, word{})
 	}
-	return out
+	return &l.words[n]
 }
 
-func (l *Lexicon) add(word string, lit literal) {
-	rs := []rune(word)
-	lit.size = len(rs)
-	key := [2]rune{rs[0]}
-	if len(rs) > 1 {
-		key[1], lit.tail = rs[1], rs[2:]
+func (l *Lexicon) meaning(text string, whole bool) *meaning {
+	if whole {
+		return &l.word(text).message
 	}
-	l.index[key] = append(l.index[key], lit)
+	return &l.word(text).sentence
+}
+
+// need returns the number of a set of words.
+func (l *Lexicon) need(sets map[string]int32, words []string, whole bool) int32 {
+	key := fmt.Sprintf("%t %q", whole, words)
+	n, ok := sets[key]
+	if !ok {
+		n = int32(l.needs)
+		sets[key] = n
+		l.needs++
+		for _, w := range words {
+			m := l.meaning(w, whole)
+			m.needs = append(m.needs, n)
+		}
+	}
+	return n
 }

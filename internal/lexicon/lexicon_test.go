@@ -2,8 +2,13 @@ package lexicon
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -355,6 +360,176 @@ func TestMatchProperties(t *testing.T) {
 		}
 		checkHits(t, l, clean(c, messages...))
 	})
+}
+
+// slow finds the matches of every rule in the customer's words the plain way:
+// each word looked for by itself, each expression run by package regexp.
+type slow struct {
+	rules       []Rule
+	exprs, buts [][]*regexp.Regexp
+}
+
+func newSlow(rules []Rule) *slow {
+	compile := func(list []string) (out []*regexp.Regexp) {
+		for _, e := range list {
+			out = append(out, regexp.MustCompile(e))
+		}
+		return out
+	}
+	o := &slow{rules: rules}
+	for _, r := range rules {
+		o.exprs, o.buts = append(o.exprs, compile(r.Exprs)), append(o.buts, compile(r.ButExprs))
+	}
+	return o
+}
+
+func (o *slow) match(clean []rune) []span {
+	var s scratch
+	s.read(clean)
+	text := string(s.runes)
+	char := func(at int) int { return utf8.RuneCountInString(text[:at]) }
+	for n, r := range o.rules {
+		if r.Role != qingting.RoleCustomer {
+			continue
+		}
+		for _, set := range []struct {
+			words []string
+			exprs []*regexp.Regexp
+			but   bool
+		}{{r.Words, o.exprs[n], false}, {r.ButWords, o.buts[n], true}} {
+			for _, w := range set.words {
+				for i := range text {
+					if strings.HasPrefix(text[i:], w) {
+						s.found = append(s.found, span{int32(n), char(i), char(i + len(w)), set.but})
+					}
+				}
+			}
+			for _, re := range set.exprs {
+				start := 0
+				for _, end := range s.ends {
+					if r.Whole {
+						start, end = 0, len(s.runes)
+					}
+					before := len(string(s.runes[:start]))
+					for _, m := range re.FindAllStringIndex(string(s.runes[start:end]), -1) {
+						s.found = append(s.found, span{int32(n), char(before + m[0]), char(before + m[1]), set.but})
+					}
+					start = end
+					if r.Whole {
+						break
+					}
+				}
+			}
+		}
+	}
+	return s.resolve()
+}
+
+// TestSameAsSlow writes texts out of what the rules look for and holds the
+// matches against those of the plain way.
+func TestSameAsSlow(t *testing.T) {
+	l := newLexicon(t)
+	rules := l.Rules()
+	plain := newSlow(rules)
+	number := map[string]int32{}
+	var words []string
+	var exprs []*rapid.Generator[string]
+	for i, r := range rules {
+		number[r.ID] = int32(i)
+		words = append(append(words, r.Words...), r.ButWords...)
+		for _, e := range append(slices.Clone(r.Exprs), r.ButExprs...) {
+			exprs = append(exprs, rapid.StringMatching(e))
+		}
+	}
+	fillers := []string{"我", "你们", "了", "的", "不", "也", "一", "3", ",", "，", "。", "!", "！！", "?", "…", "~", ".", " ", "\n", "@", "#", "a.b", "👍", "�", "İ", "K"}
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		for range rapid.IntRange(1, 16).Draw(t, "parts") {
+			switch rapid.IntRange(0, 2).Draw(t, "kind") {
+			case 0:
+				b.WriteString(rapid.SampledFrom(fillers).Draw(t, "filler"))
+			case 1:
+				b.WriteString(rapid.SampledFrom(words).Draw(t, "word"))
+			default:
+				b.WriteString(rapid.SampledFrom(exprs).Draw(t, "expr").Draw(t, "match"))
+			}
+		}
+		clean := []rune(b.String())
+		var got []span
+		for _, h := range l.Match(&qingting.Document{Messages: []*qingting.Prepared{{Message: customer(b.String()), Clean: clean}}}) {
+			got = append(got, span{number[h.Rule], h.Start, h.End, false})
+		}
+		want := plain.match(clean)
+		found += len(want)
+		require.Equal(t, append([]span(nil), want...), got, "%q", b.String())
+	})
+	require.Greater(t, found, 300, "texts with something to find")
+}
+
+// TestNoSecondTry shows that nothing is found inside of a match, also of one
+// that is taken away, and that words may reach over the end of a sentence.
+func TestNoSecondTry(t *testing.T) {
+	for _, c := range []struct {
+		rule, text string
+		want       []span
+	}{
+		{"  /告.{0,6}你/\n  but 告我", "告我告你", nil},
+		{"  /告.{0,6}你/\n  but 告我", "告他告你", []span{{0, 0, 4, false}}},
+		{"  /[^,]{2}起诉/\n  but 一", "一二起诉起诉", nil},
+		{"  /[^,]{2}起诉/\n  but 一", "二三起诉四五起诉", []span{{0, 0, 4, false}, {0, 4, 8, false}}},
+		{"  告?你 /告!你/ /告[!]/", "告!你告?你", []span{{0, 0, 2, false}, {0, 3, 6, false}}},
+	} {
+		rules, err := Parse("t", "signal.legal.a certain guards=none\n"+strings.ReplaceAll(c.rule, " /告", "\n  /告"))
+		require.NoError(t, err)
+		l, err := build(rules)
+		require.NoError(t, err)
+		var got []span
+		for _, h := range l.Match(&qingting.Document{Messages: []*qingting.Prepared{{Message: customer(c.text), Clean: []rune(c.text)}}}) {
+			got = append(got, span{0, h.Start, h.End, false})
+		}
+		require.Equal(t, c.want, got, "%s on %q", c.rule, c.text)
+		require.Equal(t, append([]span(nil), newSlow(rules).match([]rune(c.text))...), got, "%s on %q", c.rule, c.text)
+	}
+}
+
+// TestForwarded shows that all after the first forwarding mark is quoted.
+func TestForwarded(t *testing.T) {
+	l := newLexicon(t)
+	for text, want := range map[string]qingting.Guard{
+		"我要起诉//@某人：转": qingting.GuardNone, "看//@某甲：我要起诉//@某乙：转": qingting.GuardQuoted, "///@某甲：我要起诉": qingting.GuardQuoted, "/@某甲：我要起诉": qingting.GuardNone,
+	} {
+		hits := certain(l, prepare(t, customer(text)), "signal.legal")
+		require.NotEmpty(t, hits, text)
+		require.Equal(t, want, hits[0].Guard, text)
+	}
+}
+
+// TestConcurrent matches in several goroutines at once, for the race detector.
+func TestConcurrent(t *testing.T) {
+	l := newLexicon(t)
+	doc := prepare(t, longTranscript()...)
+	want := l.Match(doc)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				if !slices.Equal(want, l.Match(doc)) {
+					t.Error("other hits")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestFold holds the short way for ideographs against the Unicode tables.
+func TestFold(t *testing.T) {
+	for r := '一'; r <= '龥'; r++ {
+		require.Equal(t, unicode.ToLower(r), fold(r))
+	}
+	require.Equal(t, "a,b:!?~[(", string([]rune{fold('A'), fold('，'), fold('b'), fold('：'), fold('！'), fold('？'), fold('～'), fold('【'), fold('（')}))
+	require.Equal(t, unicode.ReplacementChar, fold(-1))
 }
 
 func FuzzMatch(f *testing.F) {

@@ -4,33 +4,57 @@ import (
 	"cmp"
 	"slices"
 	"sort"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/pattern"
 )
 
 // Match implements qingting.Matcher. Hits of one rule in one message do not
 // overlap; a shorter one inside a longer one is left out. Signals are looked
 // for in the agent's words too and come back with GuardRole.
 func (l *Lexicon) Match(doc *qingting.Document) []qingting.Hit {
-	var hits []qingting.Hit
+	s, _ := l.spare.Get().(*scratch)
+	if s == nil {
+		s = &scratch{states: make([]state, len(l.exprs)), seen: make([]int64, l.needs), known: make([]int64, len(l.words))}
+	}
+	defer l.spare.Put(s)
 	last := lastOf(doc)
+	s.hits = s.hits[:0]
 	for i, p := range doc.Messages {
-		if len(p.Clean) > 0 {
-			hits = l.matchMessage(hits, p, i, last)
+		if len(p.Clean) > 0 && (reader(p.Role) == qingting.RoleCustomer || reader(p.Role) == qingting.RoleAgent) {
+			l.matchMessage(s, p, i, last)
 		}
 	}
-	return hits
+	if len(s.hits) == 0 {
+		return nil
+	}
+	return slices.Clone(s.hits)
 }
 
-// lastOf returns the last final message of each role that is not blank.
-func lastOf(doc *qingting.Document) map[qingting.Role]int {
-	last := map[qingting.Role]int{}
+// latest is where the last final message of each role stands that is not
+// blank; 0 when there is none.
+type latest struct{ customer, agent int }
+
+func (l latest) of(role qingting.Role) int {
+	if role == qingting.RoleAgent {
+		return l.agent
+	}
+	return l.customer
+}
+
+func lastOf(doc *qingting.Document) latest {
+	var last latest
 	for i, p := range doc.Messages {
-		if len(p.Clean) > 0 && !p.Partial() {
-			last[reader(p.Role)] = i
+		if len(p.Clean) == 0 || p.Partial() {
+			continue
+		}
+		switch reader(p.Role) {
+		case qingting.RoleCustomer:
+			last.customer = i
+		case qingting.RoleAgent:
+			last.agent = i
 		}
 	}
 	return last
@@ -51,30 +75,63 @@ type span struct {
 	but        bool
 }
 
-// state is how far an expression has come in a message.
-type state struct {
-	passage  int32 // number of the sentence it was last asked for, plus one
-	possible bool  // whether that sentence holds all it needs
-	end      int   // where its last match ends
+// scratch is the memory of one call of Match, kept for the next ones.
+type scratch struct {
+	passage
+	machine pattern.Machine
+	// Sentences are numbered on from message to message, from 1, so that
+	// nothing has to be cleared between them. A state or a set seen is of this
+	// message when its number is not below that of the message's first sentence.
+	number int64
+	states []state // of every expression
+	seen   []int64 // the last sentence with a word of each set
+	known  []int64 // the last sentence with each word
+	// sights are the words of a sentence that start an expression, wide those
+	// of the message.
+	sights, wide []sight
+	// opens is where the first condition ends in sentence opensOf of the
+	// message, counted from the sentence's beginning; −1 when there is none.
+	opens, opensOf int
+	found, kept    []span
+	hits           []qingting.Hit
 }
 
-// matchMessage appends the hits of one message to hits.
-func (l *Lexicon) matchMessage(hits []qingting.Hit, p *qingting.Prepared, at int, last map[qingting.Role]int) []qingting.Hit {
-	t := newPassage(p.Clean)
-	role := reader(p.Role)
-	states := make([]state, len(l.exprs))
-	var found []span
-	for i, first := range t.runes {
-		found = l.matchAt(found, t, i, l.index[[2]rune{first}], states, role, at, last)
-		if i+1 < len(t.runes) {
-			found = l.matchAt(found, t, i, l.index[[2]rune{first, t.runes[i+1]}], states, role, at, last)
+// state is how far an expression has come.
+type state struct {
+	number   int64 // of the sentence it was last asked for
+	possible bool  // whether the passage holds all it needs
+	next     int   // before this character it is not tried again
+}
+
+// sight is a word that begins at a character.
+type sight struct{ at, word int }
+
+// matchMessage appends the hits of one message to those of the scratch.
+func (l *Lexicon) matchMessage(s *scratch, p *qingting.Prepared, at int, last latest) {
+	s.read(p.Clean)
+	s.found, s.wide, s.opensOf = s.found[:0], s.wide[:0], -1
+	role, first, start := reader(p.Role), s.number+1, 0
+	reads := func(rule int32) bool { return l.reads(rule, role, at, last) }
+	for _, end := range s.ends {
+		s.number++
+		l.look(s, start, end, reads)
+		for _, w := range s.sights {
+			for _, e := range l.words[w.word].sentence.starts {
+				l.try(s, e, w.at, start, end, s.number, reads)
+			}
+		}
+		start = end
+	}
+	for _, w := range s.wide {
+		for _, e := range l.words[w.word].message.starts {
+			l.try(s, e, w.at, 0, len(s.runes), first, reads)
 		}
 	}
-	for _, s := range resolve(found) {
-		r := &l.rules[s.rule]
+	for _, m := range s.resolve() {
+		r := &l.rules[m.rule]
 		h := qingting.Hit{
 			Rule: r.ID, Field: r.Field, Code: r.Code, Weight: r.Weight, Certain: r.Certain,
-			Message: at, Start: s.start, End: s.end,
+			Message: at, Start: m.start, End: m.end,
 		}
 		switch {
 		case role != r.Role:
@@ -82,166 +139,181 @@ func (l *Lexicon) matchMessage(hits []qingting.Hit, p *qingting.Prepared, at int
 		case p.Partial():
 			h.Guard = qingting.GuardPartial
 		default:
-			h.Guard = l.guard(t, r, s.start, s.end)
+			h.Guard = l.guard(s, r, m.start, m.end)
 		}
-		hits = append(hits, h)
+		s.hits = append(s.hits, h)
 	}
-	return hits
 }
 
-// matchAt looks for literals that begin at character i.
-func (l *Lexicon) matchAt(found []span, t *passage, i int, literals []literal, states []state, role qingting.Role, at int, last map[qingting.Role]int) []span {
-	for _, lit := range literals {
-		end := i + lit.size
-		if end > len(t.runes) || lit.size > 2 && !slices.Equal(t.runes[i+2:end], lit.tail) {
-			continue
-		}
-		if lit.rule >= 0 {
-			if l.reads(lit.rule, role, at, last) {
-				found = append(found, span{lit.rule, i, end, lit.but})
+// look finds the words that begin in a sentence.
+func (l *Lexicon) look(s *scratch, start, end int, reads func(int32) bool) {
+	s.sights = s.sights[:0]
+	for i := start; i < end; i++ {
+		for j, node := i, pattern.Root; j < len(s.runes); j++ {
+			if node = l.index.Step(node, s.runes[j]); node < 0 {
+				break
 			}
-			continue
-		}
-		e, st := &l.exprs[lit.expr], &states[lit.expr]
-		from, to, number, chars := 0, len(t.runes), 0, t.chars
-		if !e.whole {
-			number = t.sentence(i)
-			from, to = t.bounds(number)
-			chars = t.sentences[number]
-		}
-		fresh := st.passage != int32(number)+1
-		if fresh {
-			*st = state{passage: int32(number) + 1}
-			st.possible = l.reads(e.rule, role, at, last) && e.possible(t.slice(from, to), chars)
-		}
-		switch {
-		case !st.possible:
-		case e.anchored && i >= st.end:
-			if m := e.re.FindStringIndex(t.slice(i, to)); m != nil && m[1] > 0 {
-				st.end = t.rune(t.offsets[i] + m[1])
-				found = append(found, span{e.rule, i, st.end, e.but})
+			n := l.index.At(node)
+			if n < 0 {
+				continue
 			}
-		case !e.anchored && fresh:
-			for _, m := range e.re.FindAllStringIndex(t.slice(from, to), -1) {
-				if m[0] < m[1] {
-					found = append(found, span{e.rule, t.rune(m[0] + t.offsets[from]), t.rune(m[1] + t.offsets[from]), e.but})
+			w := &l.words[n]
+			for _, lit := range w.rules {
+				if reads(lit.rule) {
+					s.found = append(s.found, span{lit.rule, i, j + 1, lit.but})
 				}
 			}
+			// A word that goes on into the next sentence is in neither.
+			if j < end {
+				if s.known[n] != s.number {
+					s.known[n] = s.number
+					for _, set := range w.sentence.needs {
+						s.seen[set] = s.number
+					}
+				}
+				if len(w.sentence.starts) > 0 {
+					s.sights = append(s.sights, sight{i, n})
+				}
+			}
+			for _, set := range w.message.needs {
+				s.seen[set] = s.number
+			}
+			if len(w.message.starts) > 0 {
+				s.wide = append(s.wide, sight{i, n})
+			}
 		}
 	}
-	return found
 }
 
-// possible reports whether a passage, with its characters, holds what a match
-// needs. That is much cheaper to see than a match.
-func (e *expr) possible(passage string, chars charset) bool {
-	for _, set := range e.need {
-		if !slices.ContainsFunc(set, func(w needle) bool { return chars.covers(w.chars) && strings.Contains(passage, w.text) }) {
+// try runs an expression on the passage [from, to) when it may match there:
+// at character at, or anywhere when that is not known. number is that of the
+// passage's first sentence.
+func (l *Lexicon) try(s *scratch, n int32, at, from, to int, number int64, reads func(int32) bool) {
+	e, st := &l.exprs[n], &s.states[n]
+	fresh := st.number < number
+	if fresh {
+		*st = state{number: number, possible: reads(e.rule) && s.has(e.needs, number)}
+	}
+	if !st.possible || at < st.next || !e.anchored && !fresh {
+		return
+	}
+	text := s.runes[from:to]
+	if e.anchored {
+		st.next = at + 1
+		if end := s.machine.At(e.Pattern, text, at-from); end > at-from {
+			st.next = from + end
+			s.found = append(s.found, span{e.rule, at, st.next, e.but})
+		}
+		return
+	}
+	for i := 0; ; {
+		start, end := s.machine.Find(e.Pattern, text, i)
+		if start < 0 {
+			return
+		}
+		if start < end {
+			s.found = append(s.found, span{e.rule, from + start, from + end, e.but})
+		}
+		i = max(end, start+1)
+	}
+}
+
+// has reports whether a word of each set was seen since a sentence.
+func (s *scratch) has(needs []int32, since int64) bool {
+	for _, set := range needs {
+		if s.seen[set] < since {
 			return false
 		}
 	}
 	return true
 }
 
-// charset is a small set of characters that may report strangers as members,
-// never members as strangers.
-type charset [4]uint64
-
-func (c *charset) add(r rune) { c[r>>6&3] |= 1 << (r & 63) }
-
-func (c charset) covers(o charset) bool {
-	return o[0]&^c[0] == 0 && o[1]&^c[1] == 0 && o[2]&^c[2] == 0 && o[3]&^c[3] == 0
-}
-
-// needle is a literal and its characters.
-type needle struct {
-	text  string
-	chars charset
-}
-
-func newNeedle(text string) needle {
-	n := needle{text: text}
-	for _, r := range text {
-		n.chars.add(r)
-	}
-	return n
-}
-
 // reads reports whether a rule looks at a message at all.
-func (l *Lexicon) reads(rule int32, role qingting.Role, at int, last map[qingting.Role]int) bool {
+func (l *Lexicon) reads(rule int32, role qingting.Role, at int, last latest) bool {
 	r := &l.rules[rule]
 	if role != r.Role {
 		return r.Field == qingting.FieldSignal && role == qingting.RoleAgent
 	}
-	return !r.Last || last[role] == at
+	return !r.Last || last.of(role) == at
 }
 
 // resolve leaves, for each rule, the longest matches that do not overlap and
 // that nothing takes away, ordered by (start, rule).
-func resolve(found []span) []span {
-	slices.SortFunc(found, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
+func (s *scratch) resolve() []span {
+	slices.SortFunc(s.found, func(a, b span) int {
+		if a.rule != b.rule {
+			return cmp.Compare(a.rule, b.rule)
+		}
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return cmp.Compare(b.end, a.end)
 	})
-	var kept []span
-	for i := 0; i < len(found); {
-		j := i
-		for j < len(found) && found[j].rule == found[i].rule {
+	s.kept = s.kept[:0]
+	for i := 0; i < len(s.found); {
+		j, buts := i, false
+		for j < len(s.found) && s.found[j].rule == s.found[i].rule {
+			buts = buts || s.found[j].but
 			j++
 		}
-		group := found[i:j]
+		group := s.found[i:j]
 		end := -1
-		for _, s := range group {
-			if s.but || s.start < end {
+		for _, m := range group {
+			if m.but || m.start < end {
 				continue
 			}
-			taken := slices.ContainsFunc(group, func(o span) bool { return o.but && o.start < s.end && s.start < o.end })
+			taken := buts && slices.ContainsFunc(group, func(o span) bool { return o.but && o.start < m.end && m.start < o.end })
 			if !taken {
-				kept = append(kept, s)
-				end = s.end
+				s.kept = append(s.kept, m)
+				end = m.end
 			}
 		}
 		i = j
 	}
-	slices.SortStableFunc(kept, func(a, b span) int { return cmp.Compare(a.start, b.start) })
-	return kept
+	slices.SortFunc(s.kept, func(a, b span) int {
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return cmp.Compare(a.rule, b.rule)
+	})
+	return s.kept
 }
 
 // passage is a message made ready for matching.
 type passage struct {
-	runes   []rune // lower case, as long as Prepared.Clean
-	lower   string
-	offsets []int // byte offset of every rune, and the length of lower
-	ends    []int // one past the last rune of each sentence, marks included
-	// sentences and chars are the characters of each sentence and of all.
-	sentences []charset
-	chars     charset
+	runes []rune // lower case, as long as Prepared.Clean
+	ends  []int  // one past the last rune of each sentence, marks included
+	// forwarded is where a forwarding mark stands, or past the end; quotes
+	// tells that there are quotation marks.
+	forwarded int
+	quotes    bool
 }
 
-func newPassage(clean []rune) *passage {
-	t := &passage{runes: make([]rune, len(clean)), offsets: make([]int, len(clean)+1)}
-	var b strings.Builder
-	b.Grow(3 * len(clean))
-	var chars charset
+func (t *passage) read(clean []rune) {
+	t.runes, t.ends, t.forwarded, t.quotes = t.runes[:0], t.ends[:0], len(clean), false
 	for i, r := range clean {
 		r = fold(r)
-		t.runes[i], t.offsets[i] = r, b.Len()
-		b.WriteRune(r)
-		chars.add(r)
+		t.runes = append(t.runes, r)
 		if i+1 == len(clean) || ending(clean, i) && !ending(clean, i+1) {
-			t.ends, t.sentences = append(t.ends, i+1), append(t.sentences, chars)
-			for k := range chars {
-				t.chars[k] |= chars[k]
+			t.ends = append(t.ends, i+1)
+		}
+		switch r {
+		case '“', '「', '『', '"':
+			t.quotes = true
+		case '@':
+			if i >= 2 && i-2 < t.forwarded && t.runes[i-1] == '/' && t.runes[i-2] == '/' {
+				t.forwarded = i - 2
 			}
-			chars = charset{}
 		}
 	}
-	t.lower, t.offsets[len(clean)] = b.String(), b.Len()
-	return t
 }
 
 // fold makes a character comparable with those of the rules: Latin letters in
 // lower case and punctuation in half width, whichever the cleaner prefers.
 func fold(r rune) rune {
+	if r >= '一' && r <= '龥' {
+		return r // most of a text, and none of them changes
+	}
 	switch r {
 	case '，':
 		return ','
@@ -295,14 +367,4 @@ func (t *passage) bounds(s int) (start, end int) {
 		start = t.ends[s-1]
 	}
 	return start, t.ends[s]
-}
-
-// rune returns the number of the character at a byte offset.
-func (t *passage) rune(offset int) int {
-	return sort.SearchInts(t.offsets, offset)
-}
-
-// slice returns characters [start, end).
-func (t *passage) slice(start, end int) string {
-	return t.lower[t.offsets[start]:t.offsets[end]]
 }

@@ -7,11 +7,11 @@ import (
 
 // charClass says in one look what a character may begin or be, so that text
 // without personal data is passed at a few nanoseconds a character.
-type charClass [0x10000]uint16
+type charClass [0x10000]uint32
 
 // Classes of a character.
 const (
-	classCity     uint16 = 1 << iota // first of a city name
+	classCity     uint32 = 1 << iota // first of a city name
 	classAddress                     // first of a word that announces an address
 	classUnit                        // first of a unit after a house number
 	classStop                        // may end the name of a place
@@ -27,6 +27,9 @@ const (
 	classDate                        // first of a date or time
 	classNotName                     // first of a usual word that begins like a name
 	classNameStop                    // first of a word that ends a name
+	classAmount                      // first of a sum of money
+	classFestival                    // first of a day with a name
+	classPeriod                      // first of a part of a day
 )
 
 // cityList holds cities for the search by first character.
@@ -35,12 +38,12 @@ var cityList = sync.OnceValue(func() wordList { return newWordList(strings.Join(
 // classes is built on the first use and never changes.
 var classes = sync.OnceValue(func() *charClass {
 	c := new(charClass)
-	set := func(chars string, flag uint16) {
+	set := func(chars string, flag uint32) {
 		for _, r := range chars {
 			c[r] |= flag
 		}
 	}
-	first := func(words []string, flag uint16) {
+	first := func(words []string, flag uint32) {
 		for _, w := range words {
 			for _, r := range w {
 				c[r] |= flag
@@ -75,15 +78,25 @@ var classes = sync.OnceValue(func() *charClass {
 			}
 		}
 	}
+	for _, f := range festivals {
+		first([]string{f.words}, classFestival)
+	}
+	for _, p := range periods {
+		first([]string{p.words}, classPeriod)
+	}
+	set("¥￥RrC人", classAmount)
 	for r := rune(0); r < 0x10000; r++ {
 		if startsDate(r) {
 			c[r] |= classDate
+		}
+		if startsNumber(r) {
+			c[r] |= classAmount
 		}
 	}
 	return c
 })
 
 // is reports whether r belongs to one of the classes in flag.
-func (c *charClass) is(r rune, flag uint16) bool {
+func (c *charClass) is(r rune, flag uint32) bool {
 	return uint32(r) < uint32(len(c)) && c[r]&flag != 0
 }

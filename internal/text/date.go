@@ -16,18 +16,6 @@ type Date struct {
 	End   int
 }
 
-// Duration is a length of time named in a cleaned text.
-type Duration struct {
-	// Length is the time meant; a month counts 30 days, a year 365.
-	Length time.Duration
-	// WorkDays is not 0 when working days were said; Length then counts them as
-	// calendar days.
-	WorkDays int
-	Within   bool // 24小时内, 之内, 以内
-	Start    int  // code points of the text given
-	End      int
-}
-
 // FindDates finds dates and times of day in a cleaned text, by start, without
 // overlap. Relative ones (昨天, 上周三, 三天前) and those without a year are
 // resolved against at, in the location of at; when at is zero they keep their
@@ -703,6 +691,9 @@ func (p *dateParser) week(i int) int {
 // festival reads 双十一, 618, 国庆. Moving feasts keep their words.
 func (p *dateParser) festival(i int) int {
 	s := p.s
+	if !classes().is(at(s, i), classFestival) {
+		return i
+	}
 	for _, f := range festivals {
 		if !hasAt(s, i, f.words) {
 			continue
@@ -777,11 +768,13 @@ func (p *dateParser) clock(i int, alone bool) int {
 	s := p.s
 	j := i
 	period := -1
-	for k := range periods {
-		if hasAt(s, j, periods[k].words) {
-			period = k
-			j += runeCount(periods[k].words)
-			break
+	if classes().is(at(s, j), classPeriod) {
+		for k := range periods {
+			if hasAt(s, j, periods[k].words) {
+				period = k
+				j += runeCount(periods[k].words)
+				break
+			}
 		}
 	}
 	if period < 0 && !alone && i > 0 && oneOf(s[i-1], "晚夜早") { // 今晚8点
@@ -885,106 +878,4 @@ func smallNumber(s []rune, i int) (v, end int, ok bool) {
 		return 0, i, false
 	}
 	return int(n.value), end, true
-}
-
-// FindDurations finds lengths of time in a cleaned text, by start, without
-// overlap: 24小时内, 三个工作日, 半个月. The name of a right (七天无理由) is none,
-// nor is a point in time (三天前).
-func FindDurations(clean []rune) []Duration {
-	var out []Duration
-	for i := 0; i < len(clean); i++ {
-		if !startsNumber(clean[i]) || isDigit(clean[i]) && i > 0 && (isDigit(clean[i-1]) || isLetter(clean[i-1]) || clean[i-1] == '.') || at(clean, i-1) == '第' {
-			continue
-		}
-		n, ok := parseNumber(clean, i)
-		if !ok {
-			i = max(n.end, i+1) - 1
-			continue
-		}
-		d, end := durationAt(clean, i, n)
-		if end == i {
-			if isDigit(clean[i]) {
-				i = max(n.end, i+1) - 1
-			}
-			continue
-		}
-		out = append(out, d)
-		i = end - 1
-	}
-	return out
-}
-
-const day = 24 * time.Hour
-
-// durationUnits are the units of time, longer words first.
-var durationUnits = []struct {
-	words string
-	unit  time.Duration
-	work  bool
-}{
-	{"个工作日", day, true},
-	{"工作日", day, true},
-	{"个自然日", day, false},
-	{"自然日", day, false},
-	{"个小时", time.Hour, false},
-	{"小时", time.Hour, false},
-	{"个钟头", time.Hour, false},
-	{"个钟", time.Hour, false},
-	{"分钟", time.Minute, false},
-	{"秒钟", time.Second, false},
-	{"秒", time.Second, false},
-	{"天", day, false},
-	{"日内", day, false},
-	{"个星期", 7 * day, false},
-	{"星期", 7 * day, false},
-	{"个礼拜", 7 * day, false},
-	{"礼拜", 7 * day, false},
-	{"个周", 7 * day, false},
-	{"周", 7 * day, false},
-	{"个月", 30 * day, false},
-	{"个多月", 30 * day, false},
-	{"年", 365 * day, false},
-}
-
-func durationAt(s []rune, i int, n number) (Duration, int) {
-	if n.value > 100000 {
-		return Duration{}, i
-	}
-	j := n.end
-	if at(s, j) == ' ' {
-		j++
-	}
-	if at(s, j) == '多' {
-		j++
-	}
-	value := n.value
-	for _, u := range durationUnits {
-		if !hasAt(s, j, u.words) {
-			continue
-		}
-		e := j + runeCount(u.words)
-		if u.words == "年" && (n.value > 100 || oneOf(at(s, e), "级代会初底货费糕")) || u.words == "周" && oneOf(at(s, e), "一二三四五六日末年") && n.value > 2 || u.words == "天" && oneOf(at(s, e), "猫津真") {
-			return Duration{}, i
-		}
-		if hasAnyAt(s, e, "无理由", "前", "以前", "之前", "后", "以后", "之后") > 0 {
-			return Duration{}, i
-		}
-		if at(s, e) == '半' && !oneOf(at(s, e+1), "夜路价折") { // 两天半, 一年半
-			value += 0.5
-			e++
-		}
-		d := Duration{Start: i, Length: time.Duration(value * float64(u.unit))}
-		if u.words == "日内" {
-			e--
-		}
-		if u.work {
-			d.WorkDays = int(n.value)
-		}
-		if m := hasAnyAt(s, e, "以内", "之内", "内"); m > 0 {
-			d.Within, e = true, e+m
-		}
-		d.End = e
-		return d, e
-	}
-	return Duration{}, i
 }

@@ -1,6 +1,9 @@
 package text
 
 import (
+	"strings"
+	"sync"
+
 	qingting "github.com/qingting-ai/qingting"
 )
 
@@ -8,14 +11,14 @@ import (
 // 收件人), before a form of address (王先生), and after 我是 where a sentence
 // part ends.
 func (f *finder) names() {
-	s, c := f.s, f.class
+	s, c, words := f.s, f.class, nameList()
 	for i := 0; i < len(s); i++ {
 		r := s[i]
 		if !c.is(r, className|classTitle) {
 			continue
 		}
 		if c.is(r, className) {
-			if n := hasAnyAt(s, i, nameWords...); n > 0 {
+			if n := words.match(s, i); n > 0 {
 				j := i + n
 				sure := false
 				for range 3 {
@@ -54,6 +57,9 @@ var nameWords = []string{
 	"真实姓名", "我的名字", "我叫", "名叫", "姓名", "本人", "收件人", "收货人", "联系人", "寄件人", "户主", "机主", "持卡人", "开户人", "开户名", "户名", "申请人", "投保人", "被保人", "被保险人", "投诉人", "办理人", "经办人", "乘客", "乘机人", "入住人", "患者", "病人",
 	"业主", "车主", "房东", "老板叫", "他叫", "她叫", "孩子叫", "我姓", "免贵姓", "贵姓", "姓", "我是", "我老公叫", "我妈叫", "名字叫", "名字是", "客户叫", "客户", "客服叫", "员工叫", "师傅叫", "登记在",
 }
+
+// nameList holds nameWords for the search by first character.
+var nameList = sync.OnceValue(func() wordList { return newWordList(strings.Join(nameWords, " ")) })
 
 var titles = []string{"先生", "女士", "小姐", "太太", "师傅", "大哥", "大姐", "大爷", "大妈", "阿姨", "老师", "医生", "经理", "主任", "律师", "警官", "同学", "哥", "姐", "总"}
 

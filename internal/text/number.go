@@ -7,33 +7,6 @@ import (
 	"unicode/utf8"
 )
 
-// ParseNumber reads the whole of s as one number, in Arabic digits, Chinese
-// digits or both: 三千二 is 3200, 1万2 12000, 壹贰叁 123, 三点五 3.5, 百分之三
-// 0.03, 半 0.5, 1,299.00 1299. Full width is accepted. Numbers that people only
-// guess at (十几, 几百, 三四百) and everything else are not numbers.
-func ParseNumber(s string) (float64, bool) {
-	var runes []rune
-	for _, r := range strings.TrimSpace(s) {
-		runes = append(runes, foldASCII(r))
-	}
-	if len(runes) == 0 {
-		return 0, false
-	}
-	n, ok := parseNumber(runes, 0)
-	if !ok || n.end != len(runes) {
-		return 0, false
-	}
-	return n.value, true
-}
-
-// foldASCII gives full width letters, digits and signs their ASCII form.
-func foldASCII(r rune) rune {
-	if r >= '！' && r <= '～' {
-		return r - '！' + '!'
-	}
-	return r
-}
-
 // number is a parsed number that ends before end.
 type number struct {
 	value float64
@@ -304,9 +277,7 @@ func hasAt(s []rune, i int, word string) bool {
 	if i < 0 || i >= len(s) {
 		return word == ""
 	}
-	// Most words fail on their first character, nearly always one of three
-	// bytes: decode that one without a loop.
-	if len(word) >= 3 && word[0]&0xf0 == 0xe0 && s[i] != rune(word[0]&0x0f)<<12|rune(word[1]&0x3f)<<6|rune(word[2]&0x3f) {
+	if !mayBegin(word, s[i]) {
 		return false
 	}
 	for _, r := range word {
@@ -318,11 +289,21 @@ func hasAt(s []rune, i int, word string) bool {
 	return true
 }
 
+// mayBegin reports whether a word may begin with r. Most words fail on their
+// first character, nearly always one of three bytes: this decodes that one
+// without a loop, and small enough to be inlined.
+func mayBegin(word string, r rune) bool {
+	return len(word) < 3 || word[0]&0xf0 != 0xe0 || r == rune(word[0]&0x0f)<<12|rune(word[1]&0x3f)<<6|rune(word[2]&0x3f)
+}
+
 // hasAnyAt returns the length in runes of the first of words that s continues
 // with at i, or 0.
 func hasAnyAt(s []rune, i int, words ...string) int {
+	if i < 0 || i >= len(s) {
+		return 0
+	}
 	for _, w := range words {
-		if hasAt(s, i, w) {
+		if mayBegin(w, s[i]) && hasAt(s, i, w) {
 			return runeCount(w)
 		}
 	}
@@ -389,8 +370,12 @@ type Amount struct {
 // told from fees; 一块 is a sum only before 钱 or digits.
 func FindAmounts(clean []rune) []Amount {
 	var out []Amount
+	c := classes()
 	for i := 0; i < len(clean); i++ {
 		r := clean[i]
+		if !c.is(r, classAmount) {
+			continue
+		}
 		start := i
 		signed := false
 		switch {

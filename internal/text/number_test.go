@@ -1,12 +1,13 @@
 package text
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseNumber(t *testing.T) {
+func TestNumber(t *testing.T) {
 	for s, want := range map[string]float64{
 		"0": 0, "7": 7, "199": 199, "1,299.00": 1299, "12,345,678": 12345678, "1299.5": 1299.5, "２００": 200, "１．５": 1.5,
 		"3k": 3000, "3K": 3000, "1.5w": 15000, "2W": 20000, "1.5万": 15000, "1万2": 12000, "1万2千": 12000, "1万2000": 12000, "3千5": 3500,
@@ -19,7 +20,7 @@ func TestParseNumber(t *testing.T) {
 		"三点五": 3.5, "零点五": 0.5, "十二点五": 12.5, "三点一四": 3.14, "三点五万": 35000, "百分之三": 0.03, "百分之十五": 0.15, "百分之2.5": 0.025, "千分之五": 0.005,
 		"半": 0.5, "一百二十三万四千五百六十七": 1234567,
 	} {
-		got, ok := ParseNumber(s)
+		got, ok := wholeNumber(s)
 		require.True(t, ok, "%s", s)
 		require.Equal(t, want, got, "%s", s)
 	}
@@ -27,7 +28,7 @@ func TestParseNumber(t *testing.T) {
 		"", " ", "一起", "十分感谢", "百度", "万一", "千万", "三星", "一加手机", "二手", "七天无理由", "五星好评", "十几", "几百", "几十", "好几千", "三四百", "五六万", "五六十",
 		"双11", "1.2.3", "a", "元", "百", "万", "亿", "点五", "三点", "上千", "1,2", "12,34", "3kg", "一百百", "十十", "二百千", "1 2",
 	} {
-		got, ok := ParseNumber(s)
+		got, ok := wholeNumber(s)
 		require.False(t, ok, "%s gave %v", s, got)
 	}
 }
@@ -121,4 +122,31 @@ func TestFindAmounts(t *testing.T) {
 		}
 		require.Equal(t, want, got, "%s", s)
 	}
+}
+
+// wholeNumber reads the whole of s as one number, in Arabic digits, Chinese
+// digits or both: 三千二 is 3200, 1万2 12000, 壹贰叁 123, 三点五 3.5, 百分之三
+// 0.03, 半 0.5, 1,299.00 1299. Full width is accepted. Numbers that people only
+// guess at (十几, 几百, 三四百) and everything else are not numbers.
+func wholeNumber(s string) (float64, bool) {
+	var runes []rune
+	for _, r := range strings.TrimSpace(s) {
+		runes = append(runes, foldASCII(r))
+	}
+	if len(runes) == 0 {
+		return 0, false
+	}
+	n, ok := parseNumber(runes, 0)
+	if !ok || n.end != len(runes) {
+		return 0, false
+	}
+	return n.value, true
+}
+
+// foldASCII gives full width letters, digits and signs their ASCII form.
+func foldASCII(r rune) rune {
+	if r >= '！' && r <= '～' {
+		return r - '！' + '!'
+	}
+	return r
 }

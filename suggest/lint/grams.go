@@ -2,34 +2,34 @@ package lint
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	qingting "github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/pattern"
 )
 
 // patterns are the rules that need more than one pattern: they count, weigh
 // an amount or look at the sentence around.
 type patterns struct {
-	bullet, ordinal, sequence                   *regexp.Regexp
-	vague, commit, offer, moment, owner, nobody *regexp.Regexp
-	notPromise                                  *regexp.Regexp
-	amount, give, approved, hearsay             *regexp.Regexp
-	digits, serial, email                       *regexp.Regexp
-	ask, askNumber, told                        *regexp.Regexp
-	link                                        *regexp.Regexp
+	bullet, ordinal, sequence                   *pattern.Pattern
+	vague, commit, offer, moment, owner, nobody *pattern.Pattern
+	notPromise, notSoon                         *pattern.Pattern
+	amount, give, approved, hearsay             *pattern.Pattern
+	digits, serial, email                       *pattern.Pattern
+	ask, askNumber, told                        *pattern.Pattern
+	link                                        *pattern.Pattern
 	// Words without which a pattern need not run.
 	commitWords, vagueWords, verbWords, momentWords, ownerWords, nobodyWords wordSet
 	giveWords, contactWords, stepWords, unitWords, askWords, pleaseWords     wordSet
+	fourthWords, numberWords, itemWords, tailWords                           wordSet
 }
 
 // commitVerbs are what a customer waits for once it is promised.
 const commitVerbs = `(?:处理|解决|回复|答复|联系|回电|回访|安排|核实|核查|跟进|反馈|通知|告知|告诉|排查|退款|退[给回还]|给您退|补发|寄出|派人|催促|催|致电|来电|上门|打给您|办理|修复|改进|优化|落实|查明|调查)`
 
-func compilePatterns(w *words) (p patterns, err error) {
+func compilePatterns(w words) (p patterns, err error) {
 	p.commitWords = w.set("会", "将", "帮您", "为您", "给您")
 	p.vagueWords = w.set("尽快", "尽早", "稍", "晚点", "晚些", "过几天", "过两天", "后续", "后面", "后期", "回头", "抓紧", "及时", "有结果", "有消息", "有进展", "有回音", "第一时间", "耐心")
 	p.verbWords = w.set("处理", "解决", "回复", "答复", "联系", "回电", "回访", "安排", "核实", "核查", "跟进", "反馈", "通知", "告", "排查", "退", "补发", "寄出", "派人", "催", "电", "上门", "打给", "办理", "修复", "改进", "优化", "落实", "查明", "调查", "争取", "协调")
@@ -42,8 +42,13 @@ func compilePatterns(w *words) (p patterns, err error) {
 	p.askWords = w.set("提供", "告知", "告诉", "发", "报", "留", "给", "说", "讲", "填", "输入", "核对", "私信", "补充", "确认", "多少", "什么", "哪个", "几号", "哪里")
 	p.pleaseWords = w.set("请", "麻烦", "方便", "烦", "多少", "?", "？")
 	p.stepWords = w.set("首先", "其次", "再次", "然后", "接着", "随后", "最后")
+	// What a fourth item of a list looks like; without one no list is too long.
+	p.fourthWords = w.set("4.", "4、", "4)", "4．", "四、", "④", "(四", "4:")
+	p.tailWords = w.set("尾号")
+	p.numberWords = w.set("第")
+	p.itemWords = w.set("步")
 	for _, c := range []struct {
-		to   **regexp.Regexp
+		to   **pattern.Pattern
 		expr string
 	}{
 		// A list number stands at the start of a clause and no digit follows its mark.
@@ -54,6 +59,8 @@ func compilePatterns(w *words) (p patterns, err error) {
 		{&p.commit, `(?:^|[^机误体社不才您该])((?:会|将)(?:有人|有专人|再|继续|持续|马上|立即)?(?:帮|为|给|向|跟|和|与|把)?[^，,。]{0,8}?` + commitVerbs + `[^，,。]{0,4})`},
 		{&p.offer, `(我们?(?:这边|这里)?(?:先|再|来|去|就|可以)?(?:帮|为|给)您(?:再)?(?:催|跟进|反馈|处理|争取|协调)(?:一下|下)?)`},
 		{&p.moment, `\d+ ?(?:分钟|个?小时|个?工作日|天|点|时|日|号|周|个月|秒)|\d{1,2}:\d{2}|[一二两三四五六七八九十半]+个?(?:分钟|小时|工作日|天|点|日|号|周|星期|月内)|今天|今日|今晚|今早|今天内|明天|明日|明早|明晚|明儿|后天|本周|这周|下周|周[一二三四五六日末天]|星期[一二三四五六日天]|月底|月初|现在|马上|立即|立刻|这就|当场|当天|当日|刚刚|刚才|已经?|正在|在线等`},
+		// These look like a time and name none.
+		{&p.notSoon, `过两天|过几天|晚点|两三天|三两天|一两天|差一点|有一点|早一点|快一点|一点点`},
 		{&p.owner, `我|专员|主管|经理|工程师|师傅|团队|小组|负责人|同事|客服|站点|门店|店长|仓库|财务|快递员|配送员|骑手|检测员|技术员|运营商|维修部|售后|店员`},
 		{&p.nobody, `有(?:人|专人)|相关(?:部门|人员|同事|工作人员|负责人|团队)|有关(?:部门|人员)|工作人员|专门人员|技术人员|专业人员`},
 		{&p.notPromise, `会不会|有任何变化我|能不能|是否|会是|您(?:可以|能|就|也)?会|如果|要是|请您?(?:尽快|及时|稍后|尽早|第一时间)|请(?:尽快|及时)|您(?:尽快|及时|稍后|这边尽快)|建议您?|提醒您|没有(?:及时|尽快|人)|没能?(?:及时|尽快)|未(?:能|及时)|不(?:够)?及时|一直|您(?:希望|想|要求|盼|说|提到|反映)|希望(?:能|可以|我们)?(?:尽快|及时)|为什么|不会`},
@@ -69,7 +76,7 @@ func compilePatterns(w *words) (p patterns, err error) {
 		{&p.told, `不用|不必|无需|不需要|已经|已收到|看到了|我(?:这边)?有|记下了|核实到|查到|尾号|收到您|您(?:之前|刚才|刚刚|已|已经)?(?:提供|发来|发给|发|留|说|报|给)(?:的|过|了)|谢谢您(?:提供|发)|打(?:过去|给)|号码是对|给您打|拨打|打电话(?:把|给|告诉)|电话(?:告诉|告知|联系|通知|回复|把|里|给您|答复|打)|(?:发|寄|送|打)到您`},
 		{&p.link, `(?i)https?://[^\s，。；）)]+|www\.[^\s，。；）)]+|[a-z0-9\-]+(?:\.[a-z0-9\-]+)*\.(?:com|cn|net|org|top|xyz|cc|io|shop|link|info|vip|hk|tw)(?:/[^\s，。；）)]*)?`},
 	} {
-		if *c.to, err = regexp.Compile(c.expr); err != nil {
+		if *c.to, err = pattern.Compile(c.expr); err != nil {
 			return p, fmt.Errorf("lint pattern: %w", err)
 		}
 	}
@@ -80,57 +87,48 @@ func (p *patterns) steps(d *draft, out []Finding) []Finding {
 	report := func(at, end int) []Finding {
 		return append(out, d.finding(RuleSteps, at, end, "步骤超过三步，客户记不住；请合并或先说最要紧的三步", ""))
 	}
-	fourth := func(marks []string, spans [][2]int) (int, int, bool) {
+	// fourth finds the first mark after MaxSteps different ones.
+	fourth := func(re *pattern.Pattern) (start, end int, ok bool) {
 		seen := map[string]bool{}
-		for i, m := range marks {
-			if seen[m] = true; len(seen) > MaxSteps {
-				return spans[i][0], spans[i][1], true
+		// The mark may need the separator before it, so matches may not
+		// consume the character after: the search goes on at the end of the mark.
+		for from := 0; from < len(d.masked); from = end {
+			start, end = d.machine.Next(re, d.masked[from:], 0)
+			if start < 0 {
+				break
+			}
+			for g := 1; g <= markGroups; g++ {
+				if a, b := d.machine.Group(g); a >= 0 {
+					start, end = a, b
+				}
+			}
+			start, end = from+start, from+end
+			if seen[string(d.masked[start:end])] = true; len(seen) > MaxSteps {
+				return start, end, true
 			}
 		}
 		return 0, 0, false
 	}
-	collect := func(re *regexp.Regexp) ([]string, [][2]int) {
-		var marks []string
-		var spans [][2]int
-		// The mark may need the separator before it, so matches may not
-		// consume the character after: scan by hand from the end of the mark.
-		for from := 0; from < len(d.masked); {
-			m := re.FindStringSubmatchIndex(d.masked[from:])
-			if m == nil {
-				break
-			}
-			a, b := m[0], m[1]
-			for g := 2; g+1 < len(m); g += 2 {
-				if m[g] >= 0 {
-					a, b = m[g], m[g+1]
-				}
-			}
-			marks, spans = append(marks, d.masked[from+a:from+b]), append(spans, [2]int{from + a, from + b})
-			from += max(b, 1)
-		}
-		return marks, spans
-	}
-	if slices.ContainsFunc(fourths, func(w string) bool { return strings.Contains(d.masked, w) }) {
-		if a, b, ok := fourth(collect(p.bullet)); ok {
+	if d.all.meets(&p.fourthWords) {
+		if a, b, ok := fourth(p.bullet); ok {
 			return report(a, b)
 		}
 	}
-	if strings.Contains(d.masked, "步") && strings.Contains(d.masked, "第") {
-		if a, b, ok := fourth(collect(p.ordinal)); ok {
+	if d.all.meets(&p.itemWords) && d.all.meets(&p.numberWords) {
+		if a, b, ok := fourth(p.ordinal); ok {
 			return report(a, b)
 		}
 	}
 	if d.all.meets(&p.stepWords) {
-		if a, b, ok := fourth(collect(p.sequence)); ok {
+		if a, b, ok := fourth(p.sequence); ok {
 			return report(a, b)
 		}
 	}
 	return out
 }
 
-// fourths are what a fourth item of a list looks like; without one there is
-// no list too long.
-var fourths = []string{"4.", "4、", "4)", "4．", "四、", "④", "(四", "4:"}
+// markGroups is how many kinds of marks the pattern of list numbers tells apart.
+const markGroups = 4
 
 func (p *patterns) promises(d *draft, c Context, out []Finding) []Finding {
 	for i := range d.sentences {
@@ -143,20 +141,20 @@ func (p *patterns) promises(d *draft, c Context, out []Finding) []Finding {
 		if !vague && s.words.meets(&p.momentWords) && s.words.meets(&p.ownerWords) && !s.words.meets(&p.nobodyWords) {
 			continue // the usual good promise, without a pattern
 		}
-		if strings.HasSuffix(sentence, "？") || strings.HasSuffix(sentence, "?") {
+		if last := sentence[len(sentence)-1]; last == '？' || last == '?' {
 			continue
 		}
 		from, to := -1, -1
-		for _, re := range []*regexp.Regexp{p.vague, p.commit, p.offer} {
+		for _, re := range []*pattern.Pattern{p.vague, p.commit, p.offer} {
 			if re == p.vague && !vague {
 				continue
 			}
-			for _, m := range re.FindAllStringSubmatchIndex(sentence, -1) {
-				if p.notPromise.MatchString(clause(sentence, m[2], m[3])) {
-					continue
+			for start, end := d.machine.Next(re, sentence, 0); start >= 0; start, end = d.machine.Next(re, sentence, end) {
+				a, b := d.machine.Group(1)
+				if !d.match(p.notPromise, clause(sentence, a, b)) {
+					from, to = a, b
+					break
 				}
-				from, to = m[2], m[3]
-				break
 			}
 			if from >= 0 {
 				break
@@ -167,10 +165,10 @@ func (p *patterns) promises(d *draft, c Context, out []Finding) []Finding {
 		}
 		around := sentence
 		if i+1 < len(d.sentences) {
-			around += d.masked[d.sentences[i+1].start:d.sentences[i+1].end]
+			around = d.masked[s.start:d.sentences[i+1].end]
 		}
-		timed := p.moment.MatchString(notSoon.Replace(around))
-		owned := p.owner.MatchString(p.nobody.ReplaceAllString(sentence, ""))
+		timed := d.match(p.moment, d.without(p.notSoon, around))
+		owned := d.match(p.owner, d.without(p.nobody, sentence))
 		if timed && owned {
 			continue
 		}
@@ -183,7 +181,7 @@ func (p *patterns) promises(d *draft, c Context, out []Finding) []Finding {
 		}
 		rewrite := ""
 		if quote := sentence[from:to]; c.Due != "" && !timed {
-			rewrite = c.Due + stripVague(quote)
+			rewrite = c.Due + stripVague(string(quote))
 			if !owned {
 				rewrite = "我" + rewrite
 			}
@@ -193,8 +191,20 @@ func (p *patterns) promises(d *draft, c Context, out []Finding) []Finding {
 	return out
 }
 
-// notSoon takes out the words that look like a time and name none.
-var notSoon = strings.NewReplacer("过两天", "", "过几天", "", "晚点", "", "两三天", "", "三两天", "", "一两天", "", "差一点", "", "有一点", "", "早一点", "", "快一点", "", "一点点", "")
+// without returns a text without what a pattern matches, valid until the next
+// call.
+func (d *draft) without(p *pattern.Pattern, text []rune) []rune {
+	d.spare = d.spare[:0]
+	for done := 0; ; {
+		start, end := d.machine.Next(p, text, done)
+		if start < 0 {
+			d.spare = append(d.spare, text[done:]...)
+			return d.spare
+		}
+		d.spare = append(d.spare, text[done:start]...)
+		done = end
+	}
+}
 
 // stripVague leaves the deed of a promise: 会尽快处理 → 处理.
 func stripVague(s string) string {
@@ -210,7 +220,7 @@ func stripVague(s string) string {
 }
 
 func (p *patterns) amounts(d *draft, c Context, out []Finding) []Finding {
-	if !strings.ContainsAny(d.masked, "元块¥￥圆") && !strings.Contains(strings.ToLower(d.masked), "rmb") {
+	if !d.all.meets(&p.unitWords) {
 		return out
 	}
 	limits := DefaultAuthority()
@@ -223,13 +233,14 @@ func (p *patterns) amounts(d *draft, c Context, out []Finding) []Finding {
 			continue
 		}
 		sentence := d.masked[s.start:s.end]
-		for _, m := range p.amount.FindAllStringSubmatchIndex(sentence, -1) {
-			value, ok := readAmount(sentence, m)
-			before := sentence[:m[0]]
+		for start, end := d.machine.Next(p.amount, sentence, 0); start >= 0; start, end = d.machine.Next(p.amount, sentence, end) {
+			value, ok := d.readAmount(sentence)
+			before := string(sentence[max(0, start-2):start])
 			if !ok || strings.HasSuffix(before, "满") || strings.HasSuffix(before, "满¥") {
 				continue
 			}
-			here := clause(sentence, m[0], m[1])
+			around := clause(sentence, start, end)
+			here := string(around)
 			limit, kind := limits.Compensate, "赔付"
 			switch {
 			case strings.Contains(here, "券") || strings.Contains(here, "优惠码"):
@@ -237,11 +248,11 @@ func (p *patterns) amounts(d *draft, c Context, out []Finding) []Finding {
 			case strings.Contains(here, "退") || strings.Contains(here, "返"):
 				limit, kind = limits.Refund, "退款"
 			}
-			if value <= limit || !p.give.MatchString(here) || p.approved.MatchString(here) || p.hearsay.MatchString(here) || p.approvalFollows(sentence[m[1]:]) {
+			if value <= limit || !d.match(p.give, around) || d.match(p.approved, around) || d.match(p.hearsay, around) || p.approvalFollows(string(sentence[end:])) {
 				continue
 			}
 			reason := fmt.Sprintf("%s超出权限（上限 %s 元），要主管审批，不能直接答应", kind, strconv.FormatFloat(limit, 'f', -1, 64))
-			out = append(out, d.finding(RuleAmount, s.start+m[0], s.start+m[1], reason, "一笔金额（由主管审批后答复）"))
+			out = append(out, d.finding(RuleAmount, s.start+start, s.start+end, reason, "一笔金额（由主管审批后答复）"))
 		}
 	}
 	return out
@@ -261,19 +272,29 @@ func (p *patterns) approvalFollows(rest string) bool {
 	return strings.Contains(next, "审批") || strings.Contains(next, "批准") || strings.Contains(next, "主管同意")
 }
 
-func readAmount(s string, m []int) (float64, bool) {
-	switch {
-	case m[2] >= 0:
-		v, err := strconv.ParseFloat(s[m[2]:m[3]], 64)
+// readAmount reads the sum of money that the amount pattern has just matched.
+func (d *draft) readAmount(sentence []rune) (float64, bool) {
+	group := func(k int) string {
+		start, end := d.machine.Group(k)
+		return string(sentence[max(start, 0):max(end, 0)])
+	}
+	if s := group(1); s != "" {
+		v, err := strconv.ParseFloat(s, 64)
 		return v, err == nil
-	case m[4] >= 0:
-		v, err := strconv.ParseFloat(s[m[4]:m[5]], 64)
-		if m[6] >= 0 {
-			v *= map[string]float64{"百": 100, "千": 1000, "万": 10000}[s[m[6]:m[7]]]
+	}
+	if s := group(2); s != "" {
+		v, err := strconv.ParseFloat(s, 64)
+		switch group(3) {
+		case "百":
+			v *= 100
+		case "千":
+			v *= 1000
+		case "万":
+			v *= 10000
 		}
 		return v, err == nil
 	}
-	return chineseNumber(s[m[8]:m[9]])
+	return chineseNumber(group(4))
 }
 
 // chineseNumber reads 三百二 as 320, 一万 as 10000; false for nonsense.
@@ -310,37 +331,38 @@ func chineseNumber(s string) (float64, bool) {
 
 func (p *patterns) personal(d *draft, c Context, out []Finding) []Finding {
 	add := func(a, b int, what, rewrite string) {
-		out = append(out, d.finding(RulePersonal, a, b, "完整的"+what+"不要发在聊天里；只写尾号", rewrite))
+		out = append(out, d.plain(RulePersonal, a, b, "完整的"+what+"不要发在聊天里；只写尾号", rewrite))
 	}
 	text := d.folded
+	is := func(i int, r rune) bool { return i >= 0 && i < len(text) && text[i] == r }
 	if longRun(text) {
-		for _, m := range p.digits.FindAllStringIndex(text, -1) {
+		for a, b := d.machine.Next(p.digits, text, 0); a >= 0; a, b = d.machine.Next(p.digits, text, b) {
 			// A letter before the digits makes it a serial number, found below.
-			if m[0] > 0 && (isLetter(text[m[0]-1]) || text[m[0]-1] == '*' || text[m[0]-1] == '.') || m[1] < len(text) && text[m[1]] == '*' {
+			if a > 0 && isLetter(text[a-1]) || is(a-1, '*') || is(a-1, '.') || is(b, '*') {
 				continue
 			}
-			n := onlyDigits(text[m[0]:m[1]])
+			n := onlyDigits(text[a:b])
 			switch what := numberKind(n); {
 			case what == "":
 			case what == "手机号":
-				add(m[0], m[1], what, n[:3]+"****"+n[7:])
+				add(a, b, what, n[:3]+"****"+n[7:])
 			default:
-				add(m[0], m[1], what, "尾号"+n[len(n)-4:])
+				add(a, b, what, "尾号"+n[len(n)-4:])
 			}
 		}
-		for _, m := range p.serial.FindAllStringIndex(text, -1) {
-			if n := onlyDigits(text[m[0]:m[1]]); len(n) >= 8 && (m[1] >= len(text) || text[m[1]] != '*') {
-				add(m[0], m[1], "订单号或单号", "尾号"+n[len(n)-4:])
+		for a, b := d.machine.Next(p.serial, text, 0); a >= 0; a, b = d.machine.Next(p.serial, text, b) {
+			if n := onlyDigits(text[a:b]); len(n) >= 8 && !is(b, '*') {
+				add(a, b, "订单号或单号", "尾号"+n[len(n)-4:])
 			}
 		}
 	}
-	if strings.Contains(text, "@") {
-		for _, m := range p.email.FindAllStringIndex(text, -1) {
-			add(m[0], m[1], "邮箱", "您预留的邮箱")
+	if slices.Contains(text, '@') {
+		for a, b := d.machine.Next(p.email, text, 0); a >= 0; a, b = d.machine.Next(p.email, text, b) {
+			add(a, b, "邮箱", "您预留的邮箱")
 		}
 	}
 	for _, k := range c.Known {
-		v := strings.TrimSpace(foldString(k.Value))
+		v := []rune(strings.TrimSpace(foldString(k.Value)))
 		label, short := "", 4
 		switch k.Kind {
 		case qingting.SlotOrderNumber:
@@ -352,10 +374,10 @@ func (p *patterns) personal(d *draft, c Context, out []Finding) []Finding {
 		default:
 			continue
 		}
-		if utf8.RuneCountInString(v) < short {
+		if len(v) < short {
 			continue
 		}
-		if at := strings.Index(text, v); at >= 0 {
+		if at := index(text, v, 0); at >= 0 {
 			add(at, at+len(v), label, "您预留的"+label)
 		}
 	}
@@ -365,10 +387,10 @@ func (p *patterns) personal(d *draft, c Context, out []Finding) []Finding {
 // longRun reports a run of seven or more letters and digits with a digit in
 // it, spaces and hyphens between them allowed: nothing shorter is a number
 // worth a pattern.
-func longRun(s string) bool {
+func longRun(s []rune) bool {
 	run, digits := 0, 0
-	for i := range len(s) {
-		switch b := s[i]; {
+	for _, b := range s {
+		switch {
 		case b >= '0' && b <= '9':
 			run, digits = run+1, digits+1
 		case isLetter(b):
@@ -385,7 +407,7 @@ func longRun(s string) bool {
 }
 
 // dotted reports a dot between letters or digits, or the mark of a scheme.
-func dotted(s string) bool {
+func dotted(s []rune) bool {
 	for i := 1; i+1 < len(s); i++ {
 		if s[i] == '.' && isLetter(s[i+1]) && s[i-1] != ' ' || s[i] == ':' && s[i+1] == '/' {
 			return true
@@ -435,7 +457,7 @@ func luhn(n string) bool {
 	return sum%10 == 0
 }
 
-func onlyDigits(s string) string {
+func onlyDigits(s []rune) string {
 	var b strings.Builder
 	for _, r := range s {
 		if r >= '0' && r <= '9' || r == 'x' || r == 'X' {
@@ -445,7 +467,7 @@ func onlyDigits(s string) string {
 	return strings.TrimLeft(b.String(), "xX")
 }
 
-func isLetter(b byte) bool { return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' }
+func isLetter(b rune) bool { return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' }
 
 func (p *patterns) asked(d *draft, c Context, out []Finding) []Finding {
 	var order, phone, address bool
@@ -463,41 +485,44 @@ func (p *patterns) asked(d *draft, c Context, out []Finding) []Finding {
 			continue
 		}
 		sentence := d.masked[s.start:s.end]
-		if !s.words.meets(&p.askWords) || strings.Contains(sentence, "尾号") && !s.words.meets(&p.pleaseWords) {
+		if !s.words.meets(&p.askWords) || s.words.meets(&p.tailWords) && !s.words.meets(&p.pleaseWords) {
 			continue
 		}
-		for _, re := range []*regexp.Regexp{p.ask, p.askNumber} {
-			for _, m := range re.FindAllStringSubmatchIndex(sentence, -1) {
-				word := ""
-				for g := 2; g+1 < len(m); g += 2 {
-					if m[g] >= 0 {
-						word = sentence[m[g]:m[g+1]]
+		for _, re := range []*pattern.Pattern{p.ask, p.askNumber} {
+			for start, end := d.machine.Next(re, sentence, 0); start >= 0; start, end = d.machine.Next(re, sentence, end) {
+				var word []rune
+				for g := 1; g <= askGroups; g++ {
+					if a, b := d.machine.Group(g); a >= 0 {
+						word = sentence[a:b]
 					}
 				}
-				isOrder := strings.Contains(word, "单")
-				isPlace := strings.Contains(word, "地址")
+				isOrder := slices.Contains(word, '单')
+				isPlace := index(word, []rune("地址"), 0) >= 0
 				if isOrder && !order || isPlace && !address || !isOrder && !isPlace && !phone {
 					continue
 				}
-				if p.told.MatchString(clause(sentence, m[0], m[1])) {
+				if d.match(p.told, clause(sentence, start, end)) {
 					continue
 				}
-				out = append(out, d.finding(RuleAsked, s.start+m[0], s.start+m[1], "客户已经说过，不要再问一遍", ""))
+				out = append(out, d.finding(RuleAsked, s.start+start, s.start+end, "客户已经说过，不要再问一遍", ""))
 			}
 		}
 	}
 	return out
 }
 
+// askGroups is how many groups the patterns of questions have at most.
+const askGroups = 3
+
 func (p *patterns) links(d *draft, out []Finding) []Finding {
 	if !dotted(d.folded) {
 		return out
 	}
-	for _, m := range p.link.FindAllStringIndex(d.folded, -1) {
-		if m[0] > 0 && d.folded[m[0]-1] == '@' {
+	for a, b := d.machine.Next(p.link, d.folded, 0); a >= 0; a, b = d.machine.Next(p.link, d.folded, b) {
+		if a > 0 && d.folded[a-1] == '@' {
 			continue // the domain of an e-mail address
 		}
-		out = append(out, d.finding(RuleLink, m[0], m[1], "外部链接可能被当成诈骗；请说明在哪个菜单里办", ""))
+		out = append(out, d.plain(RuleLink, a, b, "外部链接可能被当成诈骗；请说明在哪个菜单里办", ""))
 	}
 	return out
 }

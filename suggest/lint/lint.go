@@ -13,12 +13,13 @@ package lint
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	qingting "github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/pattern"
 )
 
 // The rules. They are stable ids: clients show and count them.
@@ -85,15 +86,22 @@ type Phrase struct{ Text, Rewrite, Reason string }
 type Linter struct {
 	words words
 	rules []rule
-	extra []Phrase
+	extra []banned
 	grams patterns
+	spare sync.Pool // of *draft
+}
+
+// banned is a phrase with its text folded.
+type banned struct {
+	Phrase
+	text []rune
 }
 
 // New compiles the built-in rules and adds banned phrases to them.
 func New(extra ...Phrase) (*Linter, error) {
-	l := &Linter{}
+	l := &Linter{words: words{pattern.NewWords()}}
 	for _, s := range specs() {
-		r, err := s.compile(&l.words)
+		r, err := s.compile(l.words)
 		if err != nil {
 			return nil, fmt.Errorf("lint rule %s: %w", s.id, err)
 		}
@@ -104,14 +112,14 @@ func New(extra ...Phrase) (*Linter, error) {
 			return nil, fmt.Errorf("禁用语 %q 太短，至少两个字", p.Text)
 		}
 		p.Text = foldString(p.Text)
-		l.extra = append(l.extra, p)
+		l.extra = append(l.extra, banned{p, []rune(p.Text)})
 	}
 	var err error
-	if l.grams, err = compilePatterns(&l.words); err != nil {
+	if l.grams, err = compilePatterns(l.words); err != nil {
 		return nil, err
 	}
-	if l.words.n >= maxWords {
-		return nil, fmt.Errorf("lint: %d anchor words, room for %d", l.words.n, maxWords)
+	if l.words.Len() > maxWords {
+		return nil, fmt.Errorf("lint: %d anchor words, room for %d", l.words.Len(), maxWords)
 	}
 	return l, nil
 }
@@ -129,18 +137,18 @@ type spec struct {
 type rule struct {
 	id              string
 	anchors         wordSet
-	match, unless   *regexp.Regexp
+	match, unless   *pattern.Pattern
 	reason, rewrite string
 }
 
-func (s spec) compile(w *words) (rule, error) {
+func (s spec) compile(w words) (rule, error) {
 	r := rule{id: s.id, anchors: w.set(strings.Fields(s.anchors)...), reason: s.reason, rewrite: s.rewrite}
 	var err error
-	if r.match, err = regexp.Compile(s.match); err != nil {
+	if r.match, err = pattern.Compile(s.match); err != nil {
 		return r, err
 	}
 	if s.unless != "" {
-		r.unless, err = regexp.Compile(s.unless)
+		r.unless, err = pattern.Compile(s.unless)
 	}
 	return r, err
 }
@@ -152,19 +160,21 @@ func (l *Linter) Check(text string, c Context) []Finding {
 	if text == "" {
 		return nil
 	}
-	d := newDraft(text, &l.words)
+	d, _ := l.spare.Get().(*draft)
+	if d == nil {
+		d = &draft{}
+	}
+	defer l.spare.Put(d)
+	d.read(text, l.words)
 	var out []Finding
 	for i := range l.rules {
 		out = l.rules[i].find(d, out)
 	}
-	for _, p := range l.extra {
-		for at, from := 0, 0; ; from = at + len(p.Text) {
-			if at = strings.Index(d.masked[from:], p.Text); at < 0 {
-				break
-			}
-			at += from
-			if !guarded(d.masked, at, p.Text) {
-				out = append(out, d.finding(RuleForbidden, at, at+len(p.Text), p.Reason, p.Rewrite))
+	for i := range l.extra {
+		p := &l.extra[i]
+		for at := index(d.masked, p.text, 0); at >= 0; at = index(d.masked, p.text, at+len(p.text)) {
+			if !guarded(string(d.masked[max(0, at-18):at]), p.Text) {
+				out = append(out, d.finding(RuleForbidden, at, at+len(p.text), p.Reason, p.Rewrite))
 			}
 		}
 	}
@@ -212,86 +222,79 @@ func Rewrite(text string, findings []Finding) string {
 // character, and once more with quoted parts blanked.
 type draft struct {
 	text      string
-	folded    string
-	masked    string
+	folded    []rune
+	masked    []rune
 	sentences []part
 	all       wordSet // words of every sentence
 	offsets   []int   // byte offset in text of each code point, and its length at the end
-	starts    []int32 // code point index of each byte of folded
+	starts    []int   // code point of each character of masked, and their number at the end
+	machine   pattern.Machine
+	spare     []rune
 }
 
-// part is one sentence: a byte range of folded and masked, and its words.
+// part is one sentence: a range of masked, and its words.
 type part struct {
 	start, end int
 	words      wordSet
 }
 
-func newDraft(text string, w *words) *draft {
-	d := &draft{text: text}
-	n := utf8.RuneCountInString(text)
-	runes := make([]rune, 0, n)
-	d.offsets = make([]int, 0, n+1)
+// read prepares a text, in the memory of the text before.
+func (d *draft) read(text string, w words) {
+	d.text, d.folded, d.masked, d.offsets, d.starts = text, d.folded[:0], d.masked[:0], d.offsets[:0], d.starts[:0]
 	for i, r := range text {
 		d.offsets = append(d.offsets, i)
-		runes = append(runes, fold(r))
+		d.folded = append(d.folded, fold(r))
 	}
 	d.offsets = append(d.offsets, len(text))
-	d.folded = string(runes)
-	// Blanking keeps byte offsets equal: a blank is written in as many bytes
-	// as the character it stands for.
-	masked := []byte(d.folded)
-	d.starts = make([]int32, len(d.folded)+1)
 	var closing rune
-	opened := -1
-	at := 0
-	for k, r := range runes {
-		size := utf8.RuneLen(r)
-		for j := range size {
-			d.starts[at+j] = int32(k)
-		}
+	var missing []rune   // marks that do not come any more, so that nobody looks for them twice
+	opened, mask := 0, 0 // where the open quotation begins, in folded and in masked
+	for k, r := range d.folded {
 		switch {
 		case closing == 0:
-			if c := closer(r); c != 0 && strings.ContainsRune(d.folded[at+size:], c) {
-				closing, opened = c, at+size
+			if c := closer(r); c != 0 && !slices.Contains(missing, c) {
+				if slices.Contains(d.folded[k+1:], c) {
+					closing, opened, mask = c, k+1, len(d.masked)+1
+				} else {
+					missing = append(missing, c)
+				}
 			}
 		case r == closing:
-			blankOut(masked[opened:at])
+			d.masked, d.starts = d.masked[:mask], d.starts[:mask]
+			for j := opened; j < k; j++ {
+				// One blank for each byte, so that a pattern that allows a few
+				// characters does not reach across a quotation.
+				for range utf8.RuneLen(d.folded[j]) {
+					d.masked, d.starts = append(d.masked, '_'), append(d.starts, j)
+				}
+			}
 			closing = 0
 		}
-		at += size
+		d.masked, d.starts = append(d.masked, r), append(d.starts, k)
 	}
-	d.starts[len(d.folded)] = int32(len(runes))
-	d.masked = string(masked)
+	d.starts = append(d.starts, len(d.folded))
+	d.sentences, d.all = d.sentences[:0], wordSet{}
 	start := 0
-	line := runes[:0] // runes are not needed any more: the words are looked up in the masked text
-	cut := func(end int) {
-		p := part{start: start, end: end}
-		w.in(line, &p.words)
+	for i, r := range d.masked {
+		switch r {
+		case '。', '！', '？', '!', '?', '；', ';', '\n':
+		default:
+			if i+1 < len(d.masked) {
+				continue
+			}
+		}
+		p := part{start: start, end: i + 1}
+		w.in(d.masked[p.start:p.end], &p.words)
 		for i := range p.words {
 			d.all[i] |= p.words[i]
 		}
 		d.sentences = append(d.sentences, p)
-		start, line = end, line[:0]
+		start = p.end
 	}
-	for i, r := range d.masked {
-		line = append(line, r)
-		switch r {
-		case '。', '！', '？', '!', '?', '；', ';', '\n':
-			cut(i + utf8.RuneLen(r))
-		}
-	}
-	if start < len(d.masked) {
-		cut(len(d.masked))
-	}
-	return d
 }
 
-// blankOut overwrites whole characters with filler of the same length.
-func blankOut(b []byte) {
-	for i := range b {
-		b[i] = '_'
-	}
-}
+// match reports whether a pattern matches anywhere in a part of the text.
+func (d *draft) match(p *pattern.Pattern, text []rune) bool { return d.machine.Match(p, text) }
 
 func closer(r rune) rune {
 	switch r {
@@ -311,9 +314,13 @@ func closer(r rune) rune {
 	return 0
 }
 
-// finding makes a finding of a byte range of the folded text.
+// finding makes a finding of a range of the masked text.
 func (d *draft) finding(id string, start, end int, reason, rewrite string) Finding {
-	from, to := int(d.starts[start]), int(d.starts[end])
+	return d.plain(id, d.starts[start], d.starts[end], reason, rewrite)
+}
+
+// plain makes a finding of a range of the folded text.
+func (d *draft) plain(id string, from, to int, reason, rewrite string) Finding {
 	return Finding{Rule: id, Start: from, End: to, Quote: d.text[d.offsets[from]:d.offsets[to]], Reason: reason, Rewrite: rewrite}
 }
 
@@ -327,12 +334,16 @@ func (r *rule) find(d *draft, out []Finding) []Finding {
 			continue
 		}
 		sentence := d.masked[s.start:s.end]
-		for _, m := range r.match.FindAllStringSubmatchIndex(sentence, -1) {
-			from, to := m[0], m[1]
-			if len(m) > 3 && m[2] >= 0 {
-				from, to = m[2], m[3]
+		for next := 0; ; {
+			from, to := d.machine.Next(r.match, sentence, next)
+			if from < 0 {
+				break
 			}
-			if from == to || r.unless != nil && r.unless.MatchString(clause(sentence, from, to)) {
+			next = to
+			if a, b := d.machine.Group(1); a >= 0 {
+				from, to = a, b
+			}
+			if from == to || r.unless != nil && d.match(r.unless, clause(sentence, from, to)) {
 				continue
 			}
 			out = append(out, d.finding(r.id, s.start+from, s.start+to, r.reason, r.rewrite))
@@ -342,23 +353,31 @@ func (r *rule) find(d *draft, out []Finding) []Finding {
 }
 
 // clause widens a range of a sentence to the commas around it.
-func clause(sentence string, from, to int) string {
-	start := 0
-	if i := strings.LastIndexAny(sentence[:from], "，,：:、"); i >= 0 {
-		_, size := utf8.DecodeRuneInString(sentence[i:])
-		start = i + size
+func clause(sentence []rune, from, to int) []rune {
+	for from > 0 && !strings.ContainsRune("，,：:、", sentence[from-1]) {
+		from--
 	}
-	end := len(sentence)
-	if i := strings.IndexAny(sentence[to:], "，,。！？!?；;\n"); i >= 0 {
-		end = to + i
+	for to < len(sentence) && !strings.ContainsRune("，,。！？!?；;\n", sentence[to]) {
+		to++
 	}
-	return sentence[start:end]
+	return sentence[from:to]
 }
 
-// guarded reports whether a banned phrase is said of the customer's side
+// index returns where a word first stands in the text from a character on,
+// or −1.
+func index(text, word []rune, from int) int {
+	for i := from; i+len(word) <= len(text); i++ {
+		if text[i] == word[0] && slices.Equal(text[i:i+len(word)], word) {
+			return i
+		}
+	}
+	return -1
+}
+
+// guarded reports whether a banned phrase, after the text before, is said of the customer's side
 // (您没办法登录) or is part of a longer, harmless word (有没办法).
-func guarded(text string, at int, phrase string) bool {
-	before := text[max(0, at-18):at]
+func guarded(before, phrase string) bool {
+	before = before[max(0, len(before)-18):]
 	if phrase == "没办法" {
 		for _, w := range []string{"您", "有", "不是", "手机", "电脑", "机器", "页面", "系统", "暂时"} {
 			if strings.HasSuffix(before, w) || w == "您" && strings.Contains(lastClause(before), w) && !strings.Contains(lastClause(before), "我") && !strings.Contains(lastClause(before), "给您") && !strings.Contains(lastClause(before), "为您") && !strings.Contains(lastClause(before), "帮您") {
@@ -391,10 +410,7 @@ func fold(r rune) rune {
 	case r < 0x4E00:
 		return r
 	}
-	if s, ok := traditional[r]; ok {
-		return s
-	}
-	return r
+	return traditional.fold(r)
 }
 
 func foldString(s string) string { return strings.Map(fold, s) }

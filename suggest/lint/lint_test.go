@@ -3,7 +3,9 @@ package lint
 import (
 	"bufio"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -261,4 +263,33 @@ func BenchmarkCheck500(b *testing.B) {
 	for b.Loop() {
 		l.Check(text, told)
 	}
+}
+
+// TestMasks shows how quotations and lists of marks are read.
+func TestMasks(t *testing.T) {
+	l := linter(t)
+	require.True(t, has(l.Check("我会按说的处理。", Context{}), RulePromise))
+	require.Empty(t, l.Check("我会“按说的”处理。", Context{}), "a pattern does not reach across a quotation")
+	require.True(t, has(l.Check("“处理”，“我会处理", Context{}), RulePromise), "an open quotation is none")
+	require.True(t, has(l.Check("①②③④", Context{}), RuleSteps))
+	require.False(t, has(l.Check("①②③③", Context{}), RuleSteps))
+	require.True(t, has(l.Check("1.，2.，3.，4.，", Context{}), RuleSteps), "a separator may end one mark and begin the next")
+}
+
+// TestConcurrent checks in several goroutines at once, for the race detector.
+func TestConcurrent(t *testing.T) {
+	l, text := linter(t), long()+"我会尽快处理。"
+	want := l.Check(text, told)
+	require.NotEmpty(t, want)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				if !slices.Equal(want, l.Check(text, told)) {
+					t.Error("other findings")
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -1,15 +1,34 @@
 package lint
 
-// traditional maps the characters of the rules; every one has one form each.
-var traditional = func() map[rune]rune {
-	from := []rune("這責們規應說過辦給給會為證對絕錯誤沒該間費還後復聯繫處單號碼電話機賠補償優發訂實點與個問題麼請業務員時鐘週內標準確覽將讓無幫級階驟關於參見數據")
-	to := []rune("这责们规应说过办给给会为证对绝错误没该间费还后复联系处单号码电话机赔补偿优发订实点与个问题么请业务员时钟周内标准确览将让无帮级阶骤关于参见数据")
-	m := make(map[rune]rune, len(from))
+// simplifier maps the traditional characters of the rules to their simplified
+// forms; every one has one.
+type simplifier struct {
+	// bits holds the last ten bits of the keys of to, so that most characters
+	// need not be looked up.
+	bits [16]uint64
+	to   map[rune]rune
+}
+
+var traditional = func() *simplifier {
+	from := []rune("這責們規應說過辦給給會為證對絕錯誤沒該間費還後復聯繫處單號碼電話機賠補償優發訂實點與個問麼請業務員時鐘週內標準確覽將讓無幫級階驟關於參見數據")
+	to := []rune("这责们规应说过办给给会为证对绝错误没该间费还后复联系处单号码电话机赔补偿优发订实点与个问么请业务员时钟周内标准确览将让无帮级阶骤关于参见数据")
+	s := &simplifier{to: make(map[rune]rune, len(from))}
 	for i, r := range from {
-		m[r] = to[i]
+		s.to[r] = to[i]
+		s.bits[r>>6&15] |= 1 << (r & 63)
 	}
-	return m
+	return s
 }()
+
+func (s *simplifier) fold(r rune) rune {
+	if s.bits[r>>6&15]>>(r&63)&1 == 0 {
+		return r
+	}
+	if simple, ok := s.to[r]; ok {
+		return simple
+	}
+	return r
+}
 
 const (
 	reasonRefuse  = "直接拒绝，没有说能做什么；请先说您能为客户做的那一步"
