@@ -57,12 +57,18 @@ func NewPipeline(s Stages) (*Pipeline, error) {
 	}, nil
 }
 
-// Analyze runs every stage. It returns an *InputError for input that breaks a
+// Analyze runs every stage over the messages in order of their seq, each that
+// was delivered twice once. Indexes in the answer are those of the transcript
+// as it was submitted. It returns an *InputError for input that breaks a
 // limit. A retriever or suggester that fails degrades the answer and is named
 // in Unavailable; the other stages are needed and fail the call.
 func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analysis, error) {
 	clock := stopwatch{start: time.Now(), stages: map[string]float64{}}
 	clock.last = clock.start
+	if err := t.Validate(); err != nil {
+		return nil, err // before sorting: it names messages by their submitted index
+	}
+	t, from := t.asSaid()
 	doc, err := p.preparer.Document(ctx, t, mode)
 	if err != nil {
 		return nil, err
@@ -84,7 +90,7 @@ func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analy
 	a := &Analysis{
 		Schema: SchemaVersion, Taxonomy: TaxonomyVersion, Model: p.stages.ModelID, Mode: mode,
 		Unavailable: []Unavailable{{Component: "llm", Code: "disabled"}},
-		AsOf:        AsOf{Message: len(t.Messages) - 1},
+		AsOf:        AsOf{Message: t.lastRead()},
 		Kind:        c.Kind, Types: notNil(c.Types), Emotion: f.Emotion, Risk: f.Risk,
 		Claims: notNil(c.Claims), Expectations: notNil(c.Expectations), Style: c.Style,
 		Responsibility: c.Responsibility, Outcome: c.Outcome, Satisfaction: c.Satisfaction, Slots: notNil(c.Slots),
@@ -129,6 +135,7 @@ func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analy
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	a.renumber(from)
 	a.Latency = Latency{Total: milliseconds(time.Since(clock.start)), Stages: clock.stages}
 	return a, nil
 }

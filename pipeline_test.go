@@ -156,6 +156,13 @@ func TestValidate(t *testing.T) {
 		{"odd role", "unknown_role", "messages[0].role", qingting.Transcript{Messages: []qingting.Message{{Role: "robot", Text: "x"}}}, qingting.ErrInvalid},
 		{"long message", "message_too_long", "messages[1].text", customer("好", strings.Repeat("长", 4001)), qingting.ErrTooLarge},
 		{"long transcript", "transcript_too_long", "messages", big, qingting.ErrTooLarge},
+		{"seq below zero", "bad_seq", "messages[0].seq", qingting.Transcript{Messages: []qingting.Message{{Role: "customer", Text: "x", Seq: -1}}}, qingting.ErrInvalid},
+		{"one id, two texts", "duplicate_message_id", "messages[2].message_id", qingting.Transcript{Messages: []qingting.Message{
+			{ID: "m1", Role: "customer", Text: "退款"}, {ID: "m2", Role: "agent", Text: "好"}, {ID: "m1", Role: "customer", Text: "不退了"},
+		}}, qingting.ErrInvalid},
+		{"one id, two roles", "duplicate_message_id", "messages[1].message_id", qingting.Transcript{Messages: []qingting.Message{
+			{ID: "m1", Role: "customer", Text: "好"}, {ID: "m1", Role: "agent", Text: "好"},
+		}}, qingting.ErrInvalid},
 		{"many messages", "too_many_messages", "messages", many, qingting.ErrTooLarge},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,6 +176,33 @@ func TestValidate(t *testing.T) {
 	}
 	ok := customer(strings.Repeat("长", 4000))
 	require.NoError(t, ok.Validate())
+	// The same message delivered twice is no error, and neither is a partial
+	// result that the final one completes.
+	partial := new(bool)
+	again := qingting.Transcript{Messages: []qingting.Message{
+		{ID: "m1", Role: "customer", Text: "我要退", IsFinal: partial}, {ID: "m1", Role: "customer", Text: "我要退款"}, {ID: "m1", Role: "customer", Text: "我要退款"},
+	}}
+	require.NoError(t, again.Validate())
+}
+
+// TestAsOf: an unfinished ASR result has not been read.
+func TestAsOf(t *testing.T) {
+	p, err := qingting.NewPipeline(stages(plain{}))
+	require.NoError(t, err)
+	partial := new(bool)
+	for name, tt := range map[string]struct {
+		in   []qingting.Message
+		want int
+	}{
+		"全读了":  {[]qingting.Message{{Role: "customer", Text: "手机坏了"}, {Role: "agent", Text: "好的"}}, 1},
+		"末尾半句": {[]qingting.Message{{Role: "customer", Text: "手机坏了"}, {Role: "customer", Text: "我要", IsFinal: partial}}, 0},
+		"只有半句": {[]qingting.Message{{Role: "customer", Text: "手机坏了", IsFinal: partial}}, -1},
+		"乱序":   {[]qingting.Message{{Role: "agent", Text: "给您退款", Seq: 2}, {Role: "customer", Text: "手机坏了", Seq: 1}}, 0},
+	} {
+		a, err := p.Analyze(t.Context(), qingting.Transcript{Messages: tt.in}, qingting.ModeFast)
+		require.NoError(t, err, name)
+		require.Equal(t, tt.want, a.AsOf.Message, name)
+	}
 }
 
 // TestPrioritize follows the table at the end of the label guide, first match

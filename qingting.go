@@ -44,7 +44,8 @@ const (
 	RoleSystem   Role = "system"
 )
 
-// Transcript is one conversation (会话) in the order it was said.
+// Transcript is one conversation (会话). It is read in order of Message.Seq,
+// messages without one in the order they are submitted.
 type Transcript struct {
 	ID          string    `json:"id,omitempty"`
 	Channel     string    `json:"channel,omitempty"` // im, asr, ticket …; free text
@@ -54,8 +55,10 @@ type Transcript struct {
 
 // Message is one turn (消息). Only Role and Text are required.
 type Message struct {
+	// ID is the message's own; a message delivered again under the same one is
+	// read once.
 	ID     string    `json:"message_id,omitempty"`
-	Seq    int       `json:"seq,omitempty"`
+	Seq    int       `json:"seq,omitempty"` // place in the conversation, from 1; 0 is none
 	Role   Role      `json:"role"`
 	Text   string    `json:"text"` // as submitted; valid UTF-8
 	SentAt time.Time `json:"sent_at,omitzero"`
@@ -497,7 +500,9 @@ type Analysis struct {
 
 // AsOf says how much of the conversation the analysis has seen.
 type AsOf struct {
-	Message int `json:"message"` // index of the last message read
+	// Message is the index of the last message of the conversation that was
+	// read, in its order of seq; −1 when there are unfinished ASR results only.
+	Message int `json:"message"`
 }
 
 // RetrievalInfo is the state of the case search.

@@ -35,49 +35,56 @@ func (r *jsonlReader) next() (Record, error) {
 		if strings.TrimSpace(l.text) == "" {
 			continue
 		}
-		return parseRecord([]byte(l.text), l.no), nil
+		return parseRecord(value{[]byte(l.text), l.no, 1}), nil
 	}
+}
+
+// value is one JSON value and where it begins, from 1.
+type value struct {
+	data         []byte
+	line, column int
 }
 
 // jsonReader reads one object, an array of messages, or an array of
 // conversations, element by element.
 type jsonReader struct {
 	in      *bufio.Reader
-	line    int  // of the next byte
+	line    int  // of the next byte, from 1
+	column  int  // of the next byte, in characters from 1
 	inside  bool // the [ of the outer array has been read
 	done    bool
 	started bool
 }
 
 func newJSONReader(src *source) *jsonReader {
-	return &jsonReader{in: bufio.NewReader(src), line: 1}
+	return &jsonReader{in: bufio.NewReader(src), line: 1, column: 1}
 }
 
 func (r *jsonReader) next() (Record, error) {
 	opening := !r.started
-	first, no, err := r.element()
+	v, err := r.element()
 	if err != nil {
-		return oversized(no, err)
+		return oversized(v.line, err)
 	}
-	if !opening || !r.inside || !isMessage(first) {
-		return parseRecord(first, no), nil
+	if !opening || !r.inside || !isMessage(v.data) {
+		return parseRecord(v), nil
 	}
 	// An array of messages is one conversation.
-	rec := Record{Line: no}
+	rec := Record{Line: v.line}
 	for i := 0; ; i++ {
-		m, err := parseMessage(first, no, i)
+		m, err := parseMessage(v, i)
 		if err != nil && rec.Err == nil {
 			rec.Err = err
 		}
 		if len(rec.Transcript.Messages) <= qingting.MaxMessages {
 			rec.Transcript.Messages = append(rec.Transcript.Messages, m)
 		}
-		first, no, err = r.element()
+		v, err = r.element()
 		if err == io.EOF {
 			return rec, nil
 		}
 		if err != nil {
-			return oversized(no, err)
+			return oversized(v.line, err)
 		}
 	}
 }
@@ -92,46 +99,46 @@ func oversized(no int, err error) (Record, error) {
 }
 
 // element returns the next value of the outer array, or of the input when
-// there is none, and the line it begins on.
-func (r *jsonReader) element() (value []byte, no int, err error) {
+// there is none. With an error only its line is known, if that.
+func (r *jsonReader) element() (value, error) {
 	c, err := r.skipSpace()
 	switch {
 	case err == io.EOF && r.inside && !r.done:
-		return nil, 0, r.broken("数组没有结束，缺少 ]")
+		return value{}, r.unended()
 	case err != nil:
-		return nil, 0, err
-	case r.done:
-		return nil, 0, r.broken("最后一个 ] 之后还有内容")
+		return value{}, err
+	case r.done, r.started && !r.inside && c != '{' && c != '[':
+		return value{}, r.broken("会话到这里之前已经结束，这里多出了内容，请删掉")
 	case c == '[' && !r.started:
 		r.inside = true
 		if c, err = r.skipSpace(); err != nil && err != io.EOF {
-			return nil, 0, err
+			return value{}, err
 		}
 		if c == ']' {
 			r.done = true
-			return nil, 0, io.EOF
+			return value{}, io.EOF
 		}
 	case c == ']' && r.inside:
 		r.done = true
 		return r.element()
 	case c == ',' && r.inside && r.started:
 		if c, err = r.skipSpace(); err != nil && err != io.EOF {
-			return nil, 0, err
+			return value{}, err
 		}
 	case r.inside && r.started:
-		return nil, 0, r.broken("两个元素之间缺少逗号")
+		return value{}, r.broken("这里和前一个元素之间缺少逗号")
 	}
 	if err == io.EOF {
-		return nil, 0, r.broken("数组没有结束，缺少 ]")
+		return value{}, r.unended()
 	}
 	r.started = true
-	no = r.line
-	return r.value(c, no)
+	return r.value(c)
 }
 
 // value collects one value that begins with c. It follows strings and
 // brackets only; whether the value is right is seen when it is parsed.
-func (r *jsonReader) value(c byte, no int) ([]byte, int, error) {
+func (r *jsonReader) value(c byte) (value, error) {
+	v := value{line: r.line, column: r.column - 1}
 	var buf []byte
 	depth, quoted, escaped, long := 0, false, false, false
 	for {
@@ -154,12 +161,12 @@ func (r *jsonReader) value(c byte, no int) ([]byte, int, error) {
 		next, err := r.in.Peek(1)
 		if err == io.EOF {
 			if depth > 0 || quoted {
-				return nil, 0, errorAt(no, "bad_json", "", "从这一行开始的 JSON 没有结束，缺少 } 或 ] 或引号")
+				return value{}, errorAt(v.line, "bad_json", "", "从这一行开始的 JSON 没有结束，缺少 } 或 ] 或引号")
 			}
 			break
 		}
 		if err != nil {
-			return nil, 0, err
+			return value{}, err
 		}
 		if depth <= 0 && !quoted {
 			// A value in brackets ends with them; any other at a delimiter.
@@ -170,15 +177,19 @@ func (r *jsonReader) value(c byte, no int) ([]byte, int, error) {
 		c = r.read()
 	}
 	if long {
-		return nil, no, tooLarge(no, "transcript_too_long", "从这一行开始的会话超过 %d MiB，请拆成多个会话", MaxRecord>>20)
+		return v, tooLarge(v.line, "transcript_too_long", "从这一行开始的会话超过 %d MiB，请拆成多个会话", MaxRecord>>20)
 	}
-	return buf, no, nil
+	v.data = buf
+	return v, nil
 }
 
 func (r *jsonReader) read() byte {
 	c, _ := r.in.ReadByte()
-	if c == '\n' {
-		r.line++
+	switch {
+	case c == '\n':
+		r.line, r.column = r.line+1, 1
+	case utf8.RuneStart(c):
+		r.column++
 	}
 	return c
 }
@@ -194,23 +205,30 @@ func (r *jsonReader) skipSpace() (byte, error) {
 	}
 }
 
+// broken is an error at the character that was read last.
 func (r *jsonReader) broken(what string) *Error {
-	return errorAt(r.line, "bad_json", "", "JSON 不完整：%s", what)
+	e := errorAt(r.line, "bad_json", "", "%s", what)
+	e.Column = r.column - 1
+	return e
+}
+
+func (r *jsonReader) unended() *Error {
+	return errorAt(r.line, "bad_json", "", "JSON 不完整：数组没有结束，缺少 ]")
 }
 
 // isMessage tells a message from a conversation by its fields.
-func isMessage(value []byte) bool {
+func isMessage(data []byte) bool {
 	var has struct{ Messages, Role, Text json.RawMessage }
-	if json.Unmarshal(value, &has) != nil {
+	if json.Unmarshal(data, &has) != nil {
 		return false
 	}
 	return has.Messages == nil && (has.Role != nil || has.Text != nil)
 }
 
 // parseRecord reads one conversation: an object, or an array of messages.
-func parseRecord(value []byte, no int) Record {
-	rec := Record{Line: no}
-	w, err := newWalker(value, no)
+func parseRecord(v value) Record {
+	rec := Record{Line: v.line}
+	w, err := newWalker(v)
 	if err == nil {
 		switch next := w.peek(); next {
 		case '{':
@@ -220,7 +238,7 @@ func parseRecord(value []byte, no int) Record {
 				return w.addMessage(&rec.Transcript, fmt.Sprintf("[%d]", i))
 			})
 		default:
-			err = errorAt(no, "wrong_type", "", "应当是一个会话对象 {\"messages\":[…]}，却是%s", kindOf(next))
+			err = errorAt(v.line, "wrong_type", "", "应当是一个会话对象 {\"messages\":[…]}，却是%s", kindOf(next))
 		}
 	}
 	rec.ID = rec.Transcript.ID
@@ -230,8 +248,8 @@ func parseRecord(value []byte, no int) Record {
 	return rec
 }
 
-func parseMessage(value []byte, no, i int) (qingting.Message, error) {
-	w, err := newWalker(value, no)
+func parseMessage(v value, i int) (qingting.Message, error) {
+	w, err := newWalker(v)
 	if err != nil {
 		return qingting.Message{}, err
 	}
@@ -242,21 +260,26 @@ func parseMessage(value []byte, no, i int) (qingting.Message, error) {
 // line. It refuses what encoding/json lets through: fields given twice, lone
 // surrogates, deep nesting.
 type walker struct {
-	data []byte
-	dec  *json.Decoder
-	no   int // line of data[0]
+	value
+	dec *json.Decoder
 }
 
-func newWalker(data []byte, no int) (*walker, error) {
-	w := &walker{data: data, dec: json.NewDecoder(bytes.NewReader(data)), no: no}
+func newWalker(v value) (*walker, error) {
+	w := &walker{v, json.NewDecoder(bytes.NewReader(v.data))}
+	data := v.data
 	w.dec.UseNumber()
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
 		at := max(0, min(int(syntax.Offset)-1, len(data)))
-		return nil, w.fail(at, "bad_json", "", "JSON 写法有误，在这一行的第 %d 个字附近，请检查引号、逗号和括号", w.column(at))
+		e := w.fail(at, "bad_json", "", "JSON 写法有误，请检查这附近的引号、逗号和括号")
+		if strings.Contains(syntax.Error(), "after top-level value") {
+			e.Message = "到这里之前已经结束，这里多出了内容，请删掉"
+		}
+		e.Column = w.columnAt(at)
+		return nil, e
 	} else if err != nil {
-		return nil, errorAt(no, "bad_json", "", "JSON 写法有误，请检查引号、逗号和括号")
+		return nil, errorAt(v.line, "bad_json", "", "JSON 写法有误，请检查引号、逗号和括号")
 	}
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
@@ -286,17 +309,22 @@ func CheckJSON(data []byte) error {
 		e.Offset = int64(bad)
 		return e
 	}
-	w, err := newWalker(data, 1)
+	w, err := newWalker(value{data, 1, 1})
 	if err != nil {
 		return err
 	}
 	return w.ignore("")
 }
 
-func (w *walker) lineAt(offset int) int { return w.no + bytes.Count(w.data[:offset], []byte("\n")) }
+func (w *walker) lineAt(offset int) int { return w.line + bytes.Count(w.data[:offset], []byte("\n")) }
 
-func (w *walker) column(offset int) int {
-	return utf8.RuneCount(w.data[bytes.LastIndexByte(w.data[:offset], '\n')+1:offset]) + 1
+func (w *walker) columnAt(offset int) int {
+	start := bytes.LastIndexByte(w.data[:offset], '\n') + 1
+	column := utf8.RuneCount(w.data[start:offset]) + 1
+	if start == 0 {
+		column += w.column - 1
+	}
+	return column
 }
 
 // fail is an error at an offset of the data. The line is counted only here:
@@ -565,6 +593,9 @@ func (w *walker) seq(path string, to *int) error {
 	}
 	if *to, err = strconv.Atoi(n.String()); err != nil {
 		return w.fail(start, "wrong_type", path, "应当是整数")
+	}
+	if *to < 1 { // 0 would mean that there is none
+		return w.fail(start, "bad_seq", path, "应当从 1 开始，不编号就不要写")
 	}
 	return nil
 }

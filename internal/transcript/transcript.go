@@ -91,6 +91,7 @@ type Record struct {
 type Error struct {
 	qingting.InputError
 	Line   int   // from 1; 0 when it is not one line
+	Column int   // character of the line, from 1; 0 when it is not one place
 	Offset int64 // byte of the input, from 0; −1 when it is not one byte
 }
 
@@ -98,6 +99,9 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Line > 0 {
 		fmt.Fprintf(&b, "第 %d 行", e.Line)
+		if e.Column > 0 {
+			fmt.Fprintf(&b, "第 %d 个字", e.Column)
+		}
 		if e.Where != "" {
 			b.WriteString(" ")
 		}

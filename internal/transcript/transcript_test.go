@@ -244,6 +244,62 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestJSONNamesThePlaceOfGarbage: what stands behind a conversation is named
+// where it stands, not where the conversation begins.
+func TestJSONNamesThePlaceOfGarbage(t *testing.T) {
+	const one = `{"messages":[{"role":"customer","text":"扣费😡"}]}` // 47 characters
+	const extra = "到这里之前已经结束，这里多出了内容，请删掉"
+	for name, tt := range map[string]struct {
+		in     string
+		format Format
+		want   string
+	}{
+		"同一行":    {one + " 谢谢", FormatJSON, "第 1 行第 49 个字：会话" + extra},
+		"右括号":    {one + "}", FormatJSON, "第 1 行第 48 个字：会话" + extra},
+		"数字":     {one + "\n\n  7", FormatJSON, "第 3 行第 3 个字：会话" + extra},
+		"逗号":     {"\n" + one + ",\n" + one, FormatJSON, "第 2 行第 48 个字：会话" + extra},
+		"数组之后":   {"[" + one + "]\n 完", FormatJSON, "第 2 行第 2 个字：会话" + extra},
+		"自动识别":   {one + "x", FormatAuto, "第 1 行第 48 个字：会话" + extra},
+		"缺逗号":    {"[" + one + " " + one + "]", FormatJSON, "第 1 行第 50 个字：这里和前一个元素之间缺少逗号"},
+		"元素里面":   {"[" + one + ",{\"messages\":[}]]", FormatJSON, "第 1 行第 63 个字：JSON 写法有误，请检查这附近的引号、逗号和括号"},
+		"一行一个":   {one + " x", FormatJSONL, "第 1 行第 49 个字：" + extra},
+		"第二行一个":  {one + "\n" + one + "]", FormatJSONL, "第 2 行第 48 个字：" + extra},
+		"写到一半":   {"{\n \"messages\" [", FormatJSON, "从这一行开始的 JSON 没有结束"},
+		"两个会话":   {one + "\n" + one, FormatJSON, "一次只接受一个"},
+		"第二个是坏的": {one + "\n{\"a\" 1}", FormatJSON, "第 2 行第 6 个字：JSON 写法有误"},
+	} {
+		in, err := NewReader(strings.NewReader(tt.in), Options{Format: tt.format})
+		require.NoError(t, err, name)
+		var last error
+		for rec, err := range in.All() {
+			if rec.Err != nil {
+				last = rec.Err
+			} else if err != nil {
+				last = err
+			}
+		}
+		if strings.Contains(tt.want, "一次") {
+			require.NoError(t, last, name)
+		} else {
+			require.ErrorContains(t, last, tt.want, name)
+		}
+		if tt.format == FormatJSON && !strings.HasPrefix(tt.in, "[") {
+			_, err = One(strings.NewReader(tt.in), Options{Format: tt.format})
+			require.ErrorContains(t, err, tt.want, name)
+		}
+	}
+	require.ErrorContains(t, CheckJSON([]byte("{}\n {")), "第 2 行第 2 个字")
+}
+
+func TestSeqBeginsAtOne(t *testing.T) {
+	for _, seq := range []string{"0", "-3"} {
+		_, err := One(strings.NewReader(`{"messages":[{"role":"customer","text":"一","seq":`+seq+`}]}`), Options{})
+		require.EqualError(t, err, "第 1 行 messages[0].seq：应当从 1 开始，不编号就不要写")
+	}
+	_, err := One(strings.NewReader(`{"messages":[{"role":"customer","text":"一","seq":null}]}`), Options{})
+	require.NoError(t, err)
+}
+
 func TestJSONErrorsNamePathAndLine(t *testing.T) {
 	_, err := One(strings.NewReader("{\"messages\":[\n{\"role\":\"customer\",\"text\":\"一\"},\n{\"role\":\"老板\",\"text\":\"二\"}]}"), Options{})
 	require.EqualError(t, err, `第 3 行 messages[1].role：不认识的角色 "老板"，只能是 customer、agent、bot 或 system`)
@@ -252,7 +308,7 @@ func TestJSONErrorsNamePathAndLine(t *testing.T) {
 	require.EqualError(t, err, `第 1 行 messages[0].text：应当是字符串，却是对象`)
 
 	_, err = One(strings.NewReader("{\"messages\":[{\"role\":\"customer\",\"text\":\"一\"}],\n\"id\" \"x\"}"), Options{})
-	require.EqualError(t, err, `第 2 行：JSON 写法有误，在这一行的第 6 个字附近，请检查引号、逗号和括号`)
+	require.EqualError(t, err, `第 2 行第 6 个字：JSON 写法有误，请检查这附近的引号、逗号和括号`)
 
 	_, err = One(strings.NewReader("{\"messages\":[]}\n{\"messages\":[]}"), Options{})
 	require.ErrorContains(t, err, "第 1 行 messages")
@@ -543,7 +599,7 @@ func FuzzJSON(f *testing.F) {
 		if !utf8.Valid(data) || bytes.ContainsAny(data, "ABCDEFGHIJKLMNOPQRSTUVWXYZſK") || bytes.Contains(data, []byte(`\u00`)) {
 			return
 		}
-		rec := parseRecord(data, 1)
+		rec := parseRecord(value{data, 1, 1})
 		if rec.Err != nil {
 			mustCode(t, rec.Err)
 			return

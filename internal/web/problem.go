@@ -25,6 +25,7 @@ type Problem struct {
 	Instance string `json:"instance,omitempty"`
 	Pointer  string `json:"pointer,omitempty"` // field of the body: messages[3].role
 	Line     int    `json:"line,omitempty"`    // of the body, from 1
+	Column   int    `json:"column,omitempty"`  // character of the line, from 1
 	Offset   *int64 `json:"offset,omitempty"`  // byte of the body, from 0
 }
 
@@ -95,7 +96,7 @@ func (s *Server) problemOf(c *gin.Context, err error) Problem {
 		p := *problem(statusOf(in), in.Code, "%s", in.Error())
 		p.Pointer = in.Where
 		if errors.As(err, &place) {
-			p.Line = place.Line
+			p.Line, p.Column = place.Line, place.Column
 			p.Detail = place.Error()
 			if place.Offset >= 0 {
 				p.Offset = &place.Offset

@@ -27,14 +27,17 @@ import (
 
 // Limits of one request, from the service description.
 const (
-	MaxBody         = 2 << 20 // bytes
-	MaxHeader       = 16 << 10
-	MaxAnalyzeRunes = 20_000 // characters that /v1/analyze answers at once
+	MaxBody         = 2 << 20  // bytes
+	MaxHeader       = 16 << 10 // bytes, request line included
+	MaxAnalyzeRunes = 20_000   // characters that /v1/analyze answers at once
 	headerTimeout   = 5 * time.Second
 	readTimeout     = 15 * time.Second
 	handlerTimeout  = 10 * time.Second
 	drainTimeout    = 10 * time.Second
 )
+
+// headerSlop is what net/http reads beyond http.Server.MaxHeaderBytes.
+const headerSlop = 4096
 
 // Analyzer is the pipeline. It may be called concurrently.
 type Analyzer interface {
@@ -180,7 +183,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		// The answer needs time of its own after the longest handler.
-		WriteTimeout: readTimeout + handlerTimeout + 5*time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: MaxHeader,
+		WriteTimeout: readTimeout + handlerTimeout + 5*time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: MaxHeader - headerSlop,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -128,7 +129,7 @@ func TestStatuses(t *testing.T) {
 		"读粘贴的 JSON": {"POST", "/v1/transcripts/read", asText, good, nil, 200, "", ""},
 		"模式不对":      {"POST", "/v1/analyze?mode=best", asJSON, good, nil, 400, "bad_parameter", "full"},
 		"不是 JSON":   {"POST", "/v1/analyze", asJSON, `{"messages":[`, nil, 400, "bad_json", ""},
-		"JSON 后面还有": {"POST", "/v1/analyze", asJSON, good + " x", nil, 400, "bad_json", ""},
+		"JSON 后面还有": {"POST", "/v1/analyze", asJSON, good + " x", nil, 400, "bad_json", "多出了内容"},
 		"空的":        {"POST", "/v1/analyze", asJSON, ``, nil, 400, "empty_input", ""},
 		"坏字节":       {"POST", "/v1/analyze", asJSON, "{\"messages\":[{\"role\":\"customer\",\"text\":\"\xff\"}]}", nil, 400, "bad_encoding", "第 41 个字节（偏移 40）"},
 		"GBK 没有写明":  {"POST", "/v1/analyze", asJSON, gbk, nil, 400, "bad_encoding", "charset"},
@@ -137,6 +138,9 @@ func TestStatuses(t *testing.T) {
 		"没有消息":      {"POST", "/v1/analyze", asJSON, `{"messages":[]}`, nil, 422, "empty_transcript", ""},
 		"角色不对":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"role":"boss","text":"一"}]}`, nil, 422, "unknown_role", "messages[0].role"},
 		"类型不对":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"role":"agent","text":1}]}`, nil, 422, "wrong_type", "messages[0].text"},
+		"编号重复":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"message_id":"a","role":"customer","text":"一"},{"message_id":"a","role":"customer","text":"二"}]}`, nil, 422, "duplicate_message_id", "messages[1].message_id：和 messages[0]"},
+		"重发一次":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"message_id":"a","role":"customer","text":"一"},{"message_id":"a","role":"customer","text":"一"}]}`, nil, 200, "", ""},
+		"次序不对":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"seq":0,"role":"customer","text":"一"}]}`, nil, 422, "bad_seq", "messages[0].seq"},
 		"两个会话":      {"POST", "/v1/analyze", asJSON, good + good, nil, 422, "more_than_one", "triage"},
 		"消息太长":      {"POST", "/v1/analyze", asJSON, long(1, 4001), nil, 422, "message_too_long", "messages[0].text"},
 		"一次分析太多":    {"POST", "/v1/analyze", asJSON, long(6, 3500), nil, 413, "transcript_too_long", "triage"},
@@ -221,6 +225,14 @@ func post(s *Server, path, media, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	return w
+}
+
+func TestGarbageHasPlace(t *testing.T) {
+	w := post(newServer(t, &fakeAnalyzer{}, Options{}), "/v1/analyze", "application/json", good+"\n  x")
+	var p Problem
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	require.Equal(t, []int{2, 3}, []int{p.Line, p.Column})
+	require.Contains(t, p.Detail, "第 2 行第 3 个字")
 }
 
 func TestBadByteHasOffset(t *testing.T) {
@@ -362,6 +374,36 @@ func TestServeStopsGently(t *testing.T) {
 	require.NoError(t, <-ended)
 	_, err = client.Get("http://" + ln.Addr().String() + "/healthz")
 	require.Error(t, err)
+}
+
+// TestHeaderLimit: request line and headers together are 16 KiB at most, to
+// the byte, whatever body follows.
+func TestHeaderLimit(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	s := newServer(t, &fakeAnalyzer{}, Options{})
+	go func() { ended <- s.Serve(ctx, ln) }()
+	body := strings.Replace(good, "\"text\":\"", "\"text\":\""+strings.Repeat("长", 3000), 1)
+	for size, want := range map[int]string{
+		MaxHeader - 1: "HTTP/1.1 200", MaxHeader: "HTTP/1.1 200", MaxHeader + 1: "HTTP/1.1 431", 20_000: "HTTP/1.1 431",
+	} {
+		start := fmt.Sprintf("POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Long: ", len(body))
+		head := start + strings.Repeat("x", size-len(start)-len("\r\n\r\n")) + "\r\n\r\n"
+		require.Len(t, head, size)
+		c, err := net.Dial("tcp", ln.Addr().String())
+		require.NoError(t, err)
+		_, err = io.WriteString(c, head+body)
+		require.NoError(t, err)
+		got := make([]byte, len(want))
+		_, err = io.ReadFull(c, got)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got), "%d bytes", size)
+		c.Close()
+	}
+	stop()
+	require.NoError(t, <-ended)
 }
 
 func TestAssetsAreCachedByContent(t *testing.T) {

@@ -392,7 +392,9 @@ function drafts(a) {
 function render(text) {
   const a = current.analysis;
   renderTalk();
-  const talked = current.transcript.messages.some((m) => m.role === "customer" && m.text.trim());
+  // Each message of the customer that counts has an emotion: unfinished speech
+  // recognition and empty messages do not.
+  const talked = a.emotion.by_message.length > 0;
   $("raw").textContent = JSON.stringify(JSON.parse(text), null, 2);
   $("meta").textContent = `${{ full: "完整模式", fast: "快速模式", degraded: "降级" }[a.mode] || a.mode} · ${a.latency_ms.total.toFixed(0)} ms`;
   $("view").replaceChildren(...(talked ? [
@@ -400,7 +402,7 @@ function render(text) {
   ].filter(Boolean) : [el("div", { class: "card empty" }, el("b", {}, "客户还没有说话"), "等客户说了什么再判断，现在不作猜测。")]));
   $("state").replaceChildren();
   $("panel").hidden = false;
-  $("live").textContent = `分析完成：${a.priority} ${say("priorities", a.priority)}，升级风险${say("risk_levels", a.risk.level)}`;
+  $("live").textContent = talked ? `分析完成：${a.priority} ${say("priorities", a.priority)}，升级风险${say("risk_levels", a.risk.level)}` : "客户还没有说话";
   // On a narrow screen the result lies below the transcript.
   if (matchMedia("(max-width: 860px)").matches) $("result").scrollIntoView({ block: "start" });
 }
