@@ -38,9 +38,13 @@ race: ## the tests again, shuffled, under the race detector
 
 FUZZTIME ?= 5s
 fuzz: ## run every fuzz target for FUZZTIME (5s)
-	@set -e; for pkg in $$($(GO) list -tags $(TAGS) ./...); do \
-	  for f in $$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
-	    echo "fuzz $$pkg $$f"; $(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg | tail -1; done; done
+	@packages=$$($(GO) list -tags $(TAGS) ./...) || exit 1; \
+	for pkg in $$packages; do \
+	  targets=$$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg 2>&1) || { echo "$$targets"; exit 1; }; \
+	  for f in $$(grep '^Fuzz' <<< "$$targets"); do \
+	    echo "fuzz $$pkg $$f"; \
+	    out=$$($(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg 2>&1) || { echo "$$out"; exit 1; }; \
+	    tail -1 <<< "$$out"; done; done
 
 bench: build ## time every stage, and the whole triage in both modes
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...

@@ -1,6 +1,7 @@
 package suggest
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,41 +41,110 @@ func (s *Suggester) clauseOf(doc *qingting.Document, a *qingting.Analysis) strin
 		if p.Role != qingting.RoleCustomer || p.Partial() {
 			continue
 		}
-		for start := 0; start < len(p.Clean); {
-			end := start
-			for end < len(p.Clean) && !clauseEnd(p.Clean[end]) {
-				end++
-			}
+		for start, end := range clauses(p.Clean) {
 			if covers(p, n, start, end, evidence) {
 				if told, ok := s.retell(p, start, end); ok {
 					return told
 				}
 			}
-			start = end + 1
 		}
 	}
 	return ""
 }
 
-// anyClause is the first clause that reads well; only for asking whether it
-// is the matter, as it may say the opposite of the complaint.
-func (s *Suggester) anyClause(doc *qingting.Document) string {
-	for _, p := range doc.Messages {
-		if p.Role != qingting.RoleCustomer || p.Partial() {
-			continue
-		}
-		for start := 0; start < len(p.Clean); {
+// clauses yields the range of every clause of a text, empty ones included.
+func clauses(text []rune) iter.Seq2[int, int] {
+	return func(yield func(start, end int) bool) {
+		for start := 0; start < len(text); {
 			end := start
-			for end < len(p.Clean) && !clauseEnd(p.Clean[end]) {
+			for end < len(text) && !clauseEnd(text[end]) {
 				end++
 			}
-			if told, ok := s.retell(p, start, end); ok {
-				return told
+			if !yield(start, end) {
+				return
 			}
 			start = end + 1
 		}
 	}
-	return ""
+}
+
+// unquotable are words that are not repeated to a customer even as her own:
+// insults, orders to a machine, and what may be part of a name or an address.
+var unquotable = newTrie("垃圾", "傻", "滚", "他妈", "妈的", "尼玛", "特么", "屁", "操", "狗", "逼", "流氓", "无耻", "恶心", "黑心", "贱", "骗子", "死", "不要脸", "奇葩", "坑爹",
+	"指令", "忽略", "扮演", "提示词", "系统提示", "号楼", "单元", "先生", "女士", "姓", "名字", "叫", "转发", "投诉", "律师", "起诉", "曝光", "工商", "你好", "您好", "谢谢", "客服你", "亲")
+
+// asking are words of questions: they say what the customer wants to know, not
+// what happened.
+var asking = newTrie("吗", "呢", "怎么", "凭什么", "为什么", "为啥", "什么时候", "谁", "难道", "能不能", "是不是", "有没有")
+
+// quarrels are further words of a clause that says what went wrong.
+var quarrels = newTrie("涨", "假", "忽悠", "取消", "强制", "崩", "碎", "洒", "烂", "丢", "绕路", "吵", "脏", "臭", "异响", "换了", "收费", "多收", "退", "自动", "掉", "裂", "线", "等了", "血", "头发", "虫", "污", "被", "穿", "费", "冒烟", "排队", "贵", "押金")
+
+// A clause of fewer characters says too little to be quoted; one of more, with
+// its frame, would leave nothing of MaxRestate.
+const minQuote, maxQuote = 5, 22
+
+// quoteOf is the clause of the customer that best says what happened, word for
+// word; "" when none can be quoted. A quote asserts nothing, so that it stands
+// where no sentence of ours fits.
+func (s *Suggester) quoteOf(doc *qingting.Document, a *qingting.Analysis) string {
+	var evidence []qingting.Span
+	if len(a.Types) > 0 {
+		evidence = a.Types[0].Evidence
+	}
+	best, score := "", 0
+	opening := true
+	for n, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for start, end := range clauses(p.Clean) {
+			if q := s.quotable(p, start, end); q != "" {
+				c := []rune(q)
+				value := min(len(c), 16) / 4
+				for _, t := range []struct {
+					holds bool
+					value int
+				}{{faultWords.has(c), 3}, {quarrels.has(c), 2}, {covers(p, n, start, end, evidence), 2}, {s.tables.subjectTrie.has(c), 2}, {opening, 1}, {strings.Contains(q, "说"), -2}, {strings.ContainsAny(q, "0123456789"), 1}} {
+					if t.holds {
+						value += t.value
+					}
+				}
+				if (faultWords.has(c) || quarrels.has(c)) && value > score {
+					best, score = q, value
+				}
+			}
+		}
+		opening = false
+	}
+	return best
+}
+
+// quotable is a clause without the fillers it begins with, or "".
+func (s *Suggester) quotable(p *qingting.Prepared, start, end int) string {
+	if end-start < minQuote || start > 0 && p.Clean[start-1] == '@' || end < len(p.Clean) && (p.Clean[end] == '?' || p.Clean[end] == '？') || s.personal(p, start, end) {
+		return ""
+	}
+	text := withoutFillers(string(p.Clean[start:end]))
+	text = strings.TrimRight(text, "啊呀哦哈哇啦嘛吧")
+	c := []rune(text)
+	if unquotable.has(c) || asking.has(c) || !plain(strings.ReplaceAll(text, "%", ""), minQuote, maxQuote) {
+		return ""
+	}
+	return text
+}
+
+// withoutFillers takes the words away that begin a clause and carry nothing.
+func withoutFillers(text string) string {
+	for again := true; again; {
+		again = false
+		for _, f := range fillers {
+			if rest := strings.TrimPrefix(text, f); rest != text {
+				text, again = rest, true
+			}
+		}
+	}
+	return text
 }
 
 // covers reports whether a clause holds a piece of evidence.
@@ -94,16 +164,7 @@ func (s *Suggester) retell(p *qingting.Prepared, start, end int) (string, bool) 
 	if end < len(p.Clean) && (p.Clean[end] == '?' || p.Clean[end] == '？') || s.personal(p, start, end) {
 		return "", false
 	}
-	text := string(p.Clean[start:end])
-	for again := true; again; {
-		again = false
-		for _, f := range fillers {
-			if rest := strings.TrimPrefix(text, f); rest != text {
-				text, again = rest, true
-			}
-		}
-	}
-	text = swapPerson(text)
+	text := swapPerson(withoutFillers(string(p.Clean[start:end])))
 	if !plain(text, 4, 18) {
 		return "", false
 	}

@@ -128,7 +128,7 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 			break
 		}
 	}
-	if _, named := m.known[qingting.SlotProduct]; m.thing == "" && !named && (typ == qingting.TypeQuality || typ == qingting.TypePerformance) {
+	if _, named := m.known[qingting.SlotProduct]; m.thing == "" && !m.quoted && !named && (typ == qingting.TypeQuality || typ == qingting.TypePerformance) {
 		p.need, p.ask = qingting.SlotProduct, true // nobody can look at an unnamed thing
 	}
 	s.planRemedy(a, m, &p, typ, &rule)
@@ -199,7 +199,11 @@ func (s *Suggester) planLegal(a *qingting.Analysis, p *plan, now time.Time) {
 // claim, then what worked before, then the policy's order. Money is offered
 // only to those who ask for it.
 func (s *Suggester) planRemedy(a *qingting.Analysis, m *matter, p *plan, typ qingting.Type, rule *policy.TypeRule) {
-	order := rule.Order(p.severe)
+	trade := m.domain
+	if m.body {
+		trade = policy.DomainFood // nobody wants another one, wherever it was bought
+	}
+	order := rule.Order(trade, p.severe)
 	can := func(c qingting.RemedyCode, asked bool) bool {
 		if c == "" || !slices.Contains(order, c) {
 			return false
@@ -207,11 +211,17 @@ func (s *Suggester) planRemedy(a *qingting.Analysis, m *matter, p *plan, typ qin
 		switch c {
 		case qingting.RemedyExchange, qingting.RemedyResend:
 			switch m.domain {
-			case policy.DomainGoods, policy.DomainParcel, policy.DomainFood:
+			case policy.DomainGoods, policy.DomainParcel:
 				return true
+			case policy.DomainFood:
+				return asked || typ == qingting.TypeMismatch
 			}
 			return m.domain == "" && (asked || typ == qingting.TypeMismatch || typ == qingting.TypeDamage)
-		case qingting.RemedyRefund, qingting.RemedyCompensate, qingting.RemedyCoupon:
+		case qingting.RemedyRepair:
+			return m.domain != policy.DomainFood && !edible[m.thing]
+		case qingting.RemedyRefund:
+			return asked || m.wasted()
+		case qingting.RemedyCompensate, qingting.RemedyCoupon:
 			return asked
 		}
 		return true
@@ -314,9 +324,9 @@ func (s *Suggester) draft(a *qingting.Analysis, m *matter, p *plan, style qingti
 func plainer(m *matter) *matter {
 	out := *m
 	out.asks, out.thing = "", ""
-	out.told = nil
+	out.told, out.general = nil, nil
 	if m.typ != "" {
-		out.told = []string{"您反映的是" + m.topic()}
+		out.general = []string{"您反映的是" + m.topic()}
 	}
 	return &out
 }
@@ -482,40 +492,32 @@ func (s *Suggester) work(a *qingting.Analysis, m *matter, p *plan, v *voice, g *
 			advice = "请保留剩余食品和小票。"
 		}
 	}
+	regret := func(otherwise []string) string {
+		switch {
+		case care != "":
+			return harmSorry(m)
+		case p.legal != nil:
+			return v.pick(legalGrave) + "。"
+		case p.admit:
+			return v.pick(admitted) + "。"
+		case p.fault == qingting.ResponsibilityCompany:
+			return sorry[0] + "。"
+		}
+		return v.pick(otherwise) + "。"
+	}
 	var head, fault, lead, thanks string
 	if g.Style == qingting.StyleEmotional {
 		head = s.mirror(a, m, p, v) + "。"
-		switch {
-		case care != "":
-			fault = harmSorry(m)
-		case p.legal != nil:
-			fault = v.pick(legalGrave) + "。"
-		case p.admit:
-			fault = v.pick(admitted) + "。"
-		case p.fault == qingting.ResponsibilityCompany:
-			fault = sorry[0] + "。"
-		default:
-			fault = v.pick(sorry) + "。"
-		}
-		head += fault
+		head += regret(sorry)
 		fault = v.pick(listens) + g.Restate + "。"
 		lead, thanks = v.pick(planCare), v.pick(thanksCare)
 	} else {
 		head = v.pick(openings) + g.Restate + "。"
-		switch {
-		case care != "":
-			fault = harmSorry(m)
-		case p.legal != nil:
-			fault = v.pick(legalGrave) + "。"
-		case p.admit:
-			fault = v.pick(admitted) + "。"
-		case p.fault == qingting.ResponsibilityCompany:
-			fault = sorry[0] + "。"
-		case p.fault == qingting.ResponsibilityExternal:
-			fault = v.pick(external) + "。"
-		default:
-			fault = v.pick(unclear) + "。"
+		why := unclear
+		if p.fault == qingting.ResponsibilityExternal {
+			why = external
 		}
+		fault = regret(why)
 		lead, thanks = v.pick(planFacts), v.pick(thanksFacts)
 	}
 	switch {
@@ -576,14 +578,17 @@ func restate(m *matter) string {
 		wish = append(wish, plainWish)
 	}
 	wish = append(wish, "")
-	for _, w := range wish {
-		for _, told := range m.told {
-			out := told
-			if w != "" {
-				out += "，" + w
-			}
-			if utf8.RuneCountInString(out) <= MaxRestate {
-				return out
+	// A fact alone is worth more than the name of a type and a wish.
+	for _, list := range [][]string{m.told, m.general} {
+		for _, w := range wish {
+			for _, told := range list {
+				out := told
+				if w != "" {
+					out += "，" + w
+				}
+				if utf8.RuneCountInString(out) <= MaxRestate {
+					return out
+				}
 			}
 		}
 	}

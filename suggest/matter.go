@@ -18,6 +18,9 @@ type matter struct {
 	thing   string        // 宽带; ""
 	domain  policy.Domain
 	told    []string // ways to tell the problem back, fullest first; second person
+	vague   bool     // told has a stand-in for the thing: 您的商品坏了
+	quoted  bool     // told begins with her own words, which name the thing where one is named
+	general []string // ways that only name its type, for when told has none that fits
 	asks    string   // what an inquiry asks, in the customer's words; ""
 	claim   qingting.ClaimCode
 	amount  *float64 // CNY, of the claim
@@ -35,6 +38,7 @@ type matter struct {
 	harmed   bool    // a matter of somebody's safety
 	hurt     bool    // somebody is hurt, sick or vulnerable
 	food     bool    // it was something to eat or drink
+	body     bool    // something was in it that does not belong there
 	family   bool    // and it concerns somebody of the customer's family
 }
 
@@ -129,10 +133,10 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 		// Only the customer's own words are repeated, and asked about.
 		m.typ, m.sureness = "", 0
 		m.thing, m.domain = s.anyThing(doc)
-		if c := strings.TrimPrefix(s.clauseOf(doc, a), "您反映"); c != "" {
-			m.told = []string{c}
-		} else if c := strings.TrimPrefix(s.anyClause(doc), "您反映"); c != "" {
-			m.told = []string{c}
+		if told := s.bodyOf(doc, &m); told != "" {
+			m.told = []string{told}
+		} else if q := s.quoteOf(doc, a); q != "" {
+			m.told = []string{"“" + q + "”"}
 		}
 		if a.Kind.Code != qingting.KindComplaint {
 			m.asks = s.questionOf(doc)
@@ -140,6 +144,13 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 		return m
 	}
 	s.tellOf(doc, a, &m)
+	// What it did to somebody goes before what was found.
+	if told := s.bodyOf(doc, &m); told != "" && a.Kind.Code == qingting.KindComplaint && (m.typ != qingting.TypeSafety || len(m.told) == 0 || strings.Contains(m.told[0], "异物")) {
+		m.told = append([]string{told}, m.told...)
+	}
+	if m.domain == "" && m.food {
+		m.domain = policy.DomainFood
+	}
 	if m.family && m.typ == qingting.TypeSafety {
 		for i, told := range m.told {
 			for _, of := range []string{"您使用", "您用餐"} {
@@ -156,9 +167,55 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 var (
 	familyWords = newTrie("孩子", "宝宝", "女儿", "儿子", "小孩", "老人", "妈妈", "爸爸", "母亲", "父亲", "奶奶", "爷爷", "外婆", "老婆", "老公", "妻子", "丈夫", "家人", "我妈", "我爸", "娃")
 	hurtWords   = newTrie("受伤", "烫伤", "划伤", "割伤", "砸伤", "烧伤", "夹伤", "扎伤", "骨折", "流血", "过敏", "呕吐", "吐了", "拉肚子", "腹泻", "肚子疼", "肚子痛", "中毒", "住院", "医院", "急诊", "发烧", "晕倒")
-	foodWords   = newTrie("食品", "食物", "餐厅", "用餐", "就餐", "外卖", "饭菜", "奶粉", "牛奶", "酸奶", "零食", "饮料", "吃坏", "吃了", "吃完", "吃出", "喝了", "喝完", "蛋糕", "奶茶", "面包", "火锅", "水果", "月饼", "饭里", "菜里", "汤里")
+	foodWords   = newTrie("食品", "食物", "餐厅", "用餐", "就餐", "外卖", "饭菜", "奶粉", "牛奶", "酸奶", "零食", "饮料", "吃坏", "吃了", "吃完", "吃出", "喝了", "喝完", "蛋糕", "奶茶", "面包", "火锅", "水果", "月饼", "饭里", "菜里", "汤里", "喝出", "吃到", "喝到", "米饭", "面条", "饺子", "包子", "火锅", "咖啡", "饼干", "罐头")
 	deviceWords = newTrie("冒烟", "起火", "着火", "爆炸", "漏电", "触电", "充电", "自燃")
 )
+
+// bodies are what does not belong into food, and what it is called.
+var (
+	bodies    = []string{"头发", "毛发", "虫", "苍蝇", "蟑螂", "老鼠", "钢丝", "铁丝", "玻璃", "塑料", "石子", "石头", "指甲", "创可贴", "钉子", "烟头", "异物"}
+	bodyWords = newTrie(bodies...)
+	bodyNames = map[string]string{"虫": "虫子", "毛发": "头发"}
+	// edible are things of the goods trade that are eaten.
+	edible = map[string]bool{"奶粉": true, "水果": true, "苹果": true, "牛奶": true, "大米": true, "零食": true, "茶叶": true, "酒": true}
+)
+
+// bodyOf tells of a foreign body in something to eat, and marks it; "" when
+// there is none.
+func (s *Suggester) bodyOf(doc *qingting.Document, m *matter) string {
+	for _, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() || !foodWords.has(p.Clean) || deviceWords.has(p.Clean) {
+			continue
+		}
+		for i := range p.Clean {
+			e, _ := bodyWords.longest(p.Clean, i)
+			if e < 0 || negated(p.Clean, i) {
+				continue
+			}
+			body := bodies[e]
+			if name, ok := bodyNames[body]; ok {
+				body = name
+			}
+			thing := "食品"
+			for j := range i {
+				if e, _ := s.tables.subjectTrie.longest(p.Clean, j); e >= 0 {
+					if sub := s.tables.subjects[e]; sub.domain == policy.DomainFood || edible[sub.name] {
+						thing, m.thing, m.domain = sub.name, sub.name, sub.domain
+					}
+				}
+			}
+			m.body, m.food = true, true
+			return "您在" + thing + "里发现了" + body
+		}
+	}
+	return ""
+}
+
+// wasted reports a meal that nobody can eat: another one tomorrow mends
+// nothing.
+func (m *matter) wasted() bool {
+	return m.body || m.typ == qingting.TypeDamage && m.domain == policy.DomainFood
+}
 
 // topic names the type; what was said before is mentioned only when it was.
 func (m *matter) topic() string {
@@ -259,13 +316,20 @@ func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matt
 		m.thing, m.domain = s.anyThing(doc)
 	}
 	if a.Kind.Code == qingting.KindComplaint {
+		// What she says of it, word for word, is worth more than the name of a
+		// type, or than a sentence of ours about some thing or other.
+		if len(m.told) == 0 || m.vague {
+			if q := s.quoteOf(doc, a); q != "" {
+				m.told, m.quoted = append([]string{"您提到“" + q + "”"}, m.told...), true
+			}
+		}
 		if m.typ != "" {
 			if m.thing != "" {
 				if t, ok := topicsOf[m.typ]; ok && topicFits(m.typ, m.domain) {
-					m.told = append(m.told, strings.Replace(t, "{物}", m.thing, 1))
+					m.general = append(m.general, strings.Replace(t, "{物}", m.thing, 1))
 				}
 			}
-			m.told = append(m.told, "您反映的是"+m.topic())
+			m.general = append(m.general, "您反映的是"+m.topic())
 		}
 	}
 	if a.Kind.Code != qingting.KindComplaint {
@@ -347,6 +411,7 @@ func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Typ
 		m.typ = typ
 	}
 	m.thing, m.domain = thing.name, thing.domain
+	m.vague = thing.name == "" && (is.thing == "商品" || is.thing == "设备" || is.thing == "产品")
 	name := thing.name
 	if name != "" && strings.Contains(is.before+is.after, name) {
 		name = "" // 您的订单在订单里: let the sentence use its own word

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +23,6 @@ import (
 	"github.com/qingting-ai/qingting/retrieval"
 	"github.com/qingting-ai/qingting/sentiment"
 	"github.com/qingting-ai/qingting/suggest"
-	"github.com/qingting-ai/qingting/suggest/policy"
 )
 
 // buildOptions say which parts are needed.
@@ -30,6 +30,10 @@ type buildOptions struct {
 	mode  qingting.Mode // fast leaves the sentence encoder out
 	data  string        // data folder; "" keeps the cases in memory
 	cases string        // JSONL file of cases instead of the starter library; "" for none
+	// policy is the file that decides about replies; "" for the built-in policy.
+	policy string
+	// now is the clock of deadlines; nil for the real one.
+	now func() time.Time
 	// later leaves cases without a vector to library.EncodeMissing, so that a
 	// server is ready at once.
 	later bool
@@ -79,11 +83,17 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 		vectors *retrieval.Vectors
 		seed    []qingting.Case
 	)
+	// First, as its mistakes are the user's to mend: nobody should wait for
+	// the models to hear of them.
+	rules, err := readPolicy(o.policy)
+	if err != nil {
+		return nil, err
+	}
 	load.Go(func() (err error) { e.jieba, err = jieba.New(); return err })
 	load.Go(func() (err error) { cleaner, err = text.NewCleaner(); return err })
 	load.Go(func() (err error) { lex, err = lexicon.New(); return err })
 	load.Go(func() (err error) { model, err = loadModel(); return err })
-	load.Go(func() (err error) { drafts, err = newSuggester(); return err })
+	load.Go(func() (err error) { drafts, err = newSuggester(rules, o); return err })
 	load.Go(func() (err error) { vectors, err = retrieval.StarterVectors(); return err })
 	load.Go(func() (err error) { seed, err = seedCases(o.cases); return err })
 	if o.mode != qingting.ModeFast {
@@ -129,14 +139,6 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 		return nil, err
 	}
 	return e, nil
-}
-
-func newSuggester() (*suggest.Suggester, error) {
-	p, err := policy.Default()
-	if err != nil {
-		return nil, err
-	}
-	return suggest.New(p, suggest.Options{})
 }
 
 func seedCases(file string) ([]qingting.Case, error) {

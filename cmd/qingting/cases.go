@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/store"
 	"github.com/qingting-ai/qingting/internal/transcript"
 	"github.com/qingting-ai/qingting/internal/web"
 	"github.com/qingting-ai/qingting/retrieval"
@@ -114,8 +115,49 @@ func (p *program) casesCommand() *cobra.Command {
 	return root
 }
 
-// library opens the case library. To look at it, no folder is made: without
-// one the starter cases are shown.
+// shelf is a case library that is only looked at.
+type shelf interface {
+	GetCase(ctx context.Context, id string) (store.CaseRecord, error)
+	ListCases(ctx context.Context, f qingting.CaseFilter, offset, limit int) ([]store.CaseRecord, int, error)
+}
+
+// starterShelf is the built-in library, for a data folder that has none yet.
+type starterShelf struct{ *retrieval.Library }
+
+func (s starterShelf) GetCase(_ context.Context, id string) (store.CaseRecord, error) {
+	c, err := s.Get(id)
+	return store.CaseRecord{Case: c}, err
+}
+
+func (s starterShelf) ListCases(_ context.Context, f qingting.CaseFilter, offset, limit int) ([]store.CaseRecord, int, error) {
+	list, total := s.List(f, offset, limit)
+	out := make([]store.CaseRecord, len(list))
+	for i := range list {
+		out[i].Case = list[i]
+	}
+	return out, total, nil
+}
+
+// look opens the case library to list and show it, which needs neither the
+// encoder nor an index over the cases. No folder is made.
+func (p *program) look(ctx context.Context, f caseFlags) (_ shelf, done func(), err error) {
+	file := filepath.Join(p.dataFolder(f.data), databaseName)
+	if _, err := os.Stat(file); err == nil {
+		kept, err := store.Open(ctx, file)
+		if err != nil {
+			return nil, nil, err
+		}
+		return kept, func() { _ = kept.Close() }, nil // nothing was written
+	}
+	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFast, later: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	return starterShelf{e.library}, e.close, nil
+}
+
+// library opens the case library. To search it, no folder is made: without
+// one the starter cases are used.
 func (p *program) library(ctx context.Context, f caseFlags, write bool) (*engine, error) {
 	o := buildOptions{mode: qingting.ModeFull, data: p.dataFolder(f.data)}
 	if _, err := os.Stat(filepath.Join(o.data, databaseName)); errors.Is(err, fs.ErrNotExist) && !write {
@@ -154,16 +196,19 @@ func (p *program) caseList(ctx context.Context, f caseFlags) error {
 	if err != nil {
 		return err
 	}
-	e, err := p.library(ctx, f, false)
+	cases, done, err := p.look(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer e.close()
-	list, total := e.library.List(filter, f.offset, f.limit)
+	defer done()
+	list, total, err := cases.ListCases(ctx, filter, f.offset, f.limit)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriter(p.out)
 	if f.json {
 		for i := range list {
-			if err := web.Encode(out, &list[i], false); err != nil {
+			if err := web.Encode(out, &list[i].Case, false); err != nil {
 				return err
 			}
 		}
@@ -194,20 +239,23 @@ func notFound(err error, id string) error {
 }
 
 func (p *program) caseShow(ctx context.Context, f caseFlags, id string) error {
-	e, err := p.library(ctx, f, false)
+	cases, done, err := p.look(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer e.close()
-	c, err := e.library.Get(id)
+	defer done()
+	c, err := cases.GetCase(ctx, id)
 	if err != nil {
 		return notFound(err, id)
 	}
 	if f.json {
-		return web.Encode(p.out, c, false)
+		return web.Encode(p.out, c.Case, false)
 	}
 	pg := p.page()
-	pg.oneCase(c)
+	pg.oneCase(c.Case)
+	if c.Version > 0 {
+		pg.row("记录", fmt.Sprintf("%s 加入，%s 改动，第 %d 版", c.Created.Local().Format("2006-01-02 15:04"), c.Updated.Local().Format("2006-01-02 15:04"), c.Version))
+	}
 	_, err = pg.WriteTo(p.out)
 	return err
 }

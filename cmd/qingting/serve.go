@@ -34,7 +34,7 @@ func (p *program) dataFolder(flag string) string {
 }
 
 func (p *program) serveCommand() *cobra.Command {
-	var addr, data, mode string
+	var addr, data, mode, policy string
 	var hosts []string
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -54,18 +54,19 @@ func (p *program) serveCommand() *cobra.Command {
 			if addr == "" {
 				addr = defaultAddr
 			}
-			return p.serve(cmd.Context(), addr, p.dataFolder(data), mode, hosts)
+			return p.serve(cmd.Context(), addr, p.dataFolder(data), mode, p.policyFile(policy), hosts)
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&addr, "addr", "", "监听地址，默认 $QINGTING_ADDR 或 "+defaultAddr)
 	fl.StringVar(&data, "data", "", "数据目录，默认 $QINGTING_DATA 或 ./"+defaultData)
 	fl.StringVar(&mode, "mode", string(qingting.ModeFull), "请求没有指定时的分析模式：full 或 fast")
+	fl.StringVar(&policy, "policy", "", policyHelp)
 	fl.StringSliceVar(&hosts, "host", nil, "监听本机时，允许浏览器用的域名（反向代理后面需要）")
 	return cmd
 }
 
-func (p *program) serve(ctx context.Context, addr, data, modeName string, hosts []string) error {
+func (p *program) serve(ctx context.Context, addr, data, modeName, policy string, hosts []string) error {
 	mode, err := parseMode(modeName)
 	if err != nil {
 		return err
@@ -85,8 +86,12 @@ func (p *program) serve(ctx context.Context, addr, data, modeName string, hosts 
 		return fmt.Errorf("不能监听 %s：%w", addr, err)
 	}
 	defer ln.Close()
+	built := "内置"
+	if policy != "" {
+		built = policy
+	}
 	// Both modes can be asked for, so everything is loaded whatever the default.
-	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFull, data: data, later: true})
+	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFull, data: data, policy: policy, later: true})
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func (p *program) serve(ctx context.Context, addr, data, modeName string, hosts 
 	if err != nil {
 		return err
 	}
-	log.Info("已就绪", "网页", "http://"+ln.Addr().String()+"/", "数据目录", data, "案例", e.library.Len(), "模型", e.ids.Analysis,
+	log.Info("已就绪", "网页", "http://"+ln.Addr().String()+"/", "数据目录", data, "案例", e.library.Len(), "模型", e.ids.Analysis, "政策", built,
 		"用时", time.Since(started).Round(time.Millisecond).String())
 	if err := server.Serve(ctx, ln); err != nil {
 		return err

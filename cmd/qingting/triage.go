@@ -27,7 +27,7 @@ import (
 type triageFlags struct {
 	json, jsonl, single   bool
 	mode, charset, format string
-	data, cases           string
+	data, cases, policy   string
 	workers               int
 }
 
@@ -66,6 +66,7 @@ func (p *program) triageCommand() *cobra.Command {
 	fl.BoolVar(&f.single, "single", false, "整个文本是一个会话，空行和 --- 不分开")
 	fl.StringVar(&f.data, "data", "", "用这个数据目录里的案例库（默认用内置案例，不写任何文件）")
 	fl.StringVar(&f.cases, "cases", "", "用这个 JSONL 文件里的案例代替内置案例")
+	fl.StringVar(&f.policy, "policy", "", policyHelp)
 	fl.IntVarP(&f.workers, "workers", "j", runtime.GOMAXPROCS(0), "同时分析几个会话")
 	return cmd
 }
@@ -111,7 +112,7 @@ func (p *program) triage(ctx context.Context, name string, f triageFlags) error 
 	if err != nil {
 		return dataError(fmt.Errorf("%s：%w", display(name), err))
 	}
-	e, err := p.build(ctx, buildOptions{mode: mode, data: f.data, cases: f.cases})
+	e, err := p.build(ctx, buildOptions{mode: mode, data: f.data, cases: f.cases, policy: p.policyFile(f.policy)})
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (p *program) triage(ctx context.Context, name string, f triageFlags) error 
 		analyze: func(ctx context.Context, t qingting.Transcript) (*qingting.Analysis, error) {
 			return e.pipeline.Analyze(ctx, t, mode)
 		},
-		log: p.err, reader: reader, workers: f.workers, started: time.Now(), kinds: map[qingting.Kind]int{}, risks: map[qingting.RiskLevel]int{},
+		log: p.err, reader: reader, name: display(name), workers: f.workers, started: time.Now(), kinds: map[qingting.Kind]int{}, risks: map[qingting.RiskLevel]int{},
 	}
 	out := bufio.NewWriter(p.out)
 	switch {
@@ -203,6 +204,7 @@ type batch struct {
 	analyze  func(context.Context, qingting.Transcript) (*qingting.Analysis, error)
 	render   func(*result) ([]byte, error)
 	reader   *transcript.Reader
+	name     string // of the input, for errors without a place
 	workers  int
 	progress *progress
 	log      io.Writer // what went wrong inside, for maintainers; may be nil
@@ -280,12 +282,19 @@ func (b *batch) run(ctx context.Context, out *bufio.Writer, flush bool) error {
 	case readErr == nil:
 		return nil
 	case errors.Is(readErr, qingting.ErrInvalid):
-		// What follows cannot be read: an answer in its place says so.
+		if b.all == 0 && lineOf(readErr) == 0 {
+			return dataError(fmt.Errorf("%s：%w", b.name, readErr)) // there is no place in the output for it
+		}
+		// What follows cannot be read: an answer in its place says so, and
+		// nobody else does.
 		j := &job{result: result{record: transcript.Record{Line: lineOf(readErr)}, err: readErr, index: b.all}}
-		if j.out, j.fail = b.render(&j.result); b.write(out, j, true) != nil {
+		if j.out, j.fail = b.render(&j.result); j.fail != nil {
 			return j.fail
 		}
-		return dataError(readErr)
+		if err := b.write(out, j, true); err != nil {
+			return err
+		}
+		return dataError(nil)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}

@@ -85,6 +85,14 @@ func (p *page) analysis(r *result) {
 	if r.record.Note != "" {
 		p.row("提示", r.record.Note)
 	}
+	if len(a.Emotion.ByMessage) == 0 {
+		// Not a word of the customer: whatever stands in the analysis is no
+		// judgement of hers.
+		p.row("状态", p.style("warn", "客户还没有说话")+"，等客户说了什么再判断，现在不作猜测")
+		p.facts(a)
+		p.unavailable(a)
+		return
+	}
 	p.kind(a)
 	p.types(a)
 	p.emotion(a)

@@ -56,6 +56,27 @@ func sampleResult() *result {
 	}
 }
 
+// TestNothingSaid: without a final word of the customer nothing is guessed.
+func TestNothingSaid(t *testing.T) {
+	for name, in := range map[string]string{
+		"半句":    `{"messages":[{"role":"customer","text":"我要投诉你们乱扣","is_final":false}]}`,
+		"只有客服":  `{"messages":[{"role":"agent","text":"您好，请问有什么可以帮您"},{"role":"bot","text":"排队中"},{"role":"system","text":"会话开始"}]}`,
+		"只有空话":  `{"messages":[{"role":"customer","text":"  "}]}`,
+		"半句加客服": `{"messages":[{"role":"agent","text":"您好"},{"role":"customer","text":"我的快递丢了","is_final":false}]}`,
+	} {
+		for _, mode := range []string{"full", "fast"} {
+			code, out, errOut := run(t, in, "triage", "-", "--mode", mode)
+			require.Equal(t, 0, code, "%s: %s", name, errOut)
+			require.Contains(t, out, "客户还没有说话", name)
+			for _, guess := range []string{"性质", "情绪", "升级风险", "优先级", "待确认", "回复草稿"} {
+				require.NotContains(t, out, guess, name)
+			}
+		}
+	}
+	_, out, _ := run(t, "客户：？？", "triage", "-", "--mode", "fast")
+	require.Contains(t, out, "性质")
+}
+
 // TestViewGolden shows a change of the view in the diff. UPDATE_GOLDEN=1
 // writes the file anew.
 func TestViewGolden(t *testing.T) {

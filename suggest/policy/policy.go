@@ -20,6 +20,8 @@ import (
 	qingting "github.com/qingting-ai/qingting"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -29,8 +31,8 @@ var defaultYAML []byte
 // Version is the version of the file's shape that this program reads.
 const Version = 1
 
-// maxBytes bounds a policy file; the default one has about 8 KB.
-const maxBytes = 1 << 20
+// MaxBytes bounds a policy file; the default one has about 8 KB.
+const MaxBytes = 1 << 20
 
 // Policy is the whole file. It is plain data; nobody changes it after Parse.
 type Policy struct {
@@ -90,6 +92,8 @@ type TypeRule struct {
 	NeedsBy  map[Domain][]qingting.SlotKind `yaml:"needs_by"`
 	Remedies []qingting.RemedyCode          `yaml:"remedies"`
 	Severe   []qingting.RemedyCode          `yaml:"severe"` // empty: Remedies
+	// RemediesBy replaces Remedies and Severe for a domain.
+	RemediesBy map[Domain][]qingting.RemedyCode `yaml:"remedies_by"`
 }
 
 // Preference turns words of the customer into a remedy.
@@ -122,11 +126,16 @@ type Tone struct {
 // Default parses the embedded policy.
 func Default() (Policy, error) { return Parse(defaultYAML) }
 
+// DefaultText is the embedded policy as it is written, comments included: what
+// a deployment starts its own from.
+func DefaultText() string { return string(defaultYAML) }
+
 // Error is a policy file that cannot be used: a Chinese sentence with the
 // line where one is known.
 type Error struct {
 	Line    int // 1-based; 0 when the fault is not one line
 	Message string
+	key     string // of the fault, for Parse to find the line
 }
 
 func (e *Error) Error() string {
@@ -141,24 +150,82 @@ func (e *Error) Error() string {
 func Parse(b []byte) (Policy, error) {
 	var p Policy
 	switch {
-	case len(b) > maxBytes:
+	case len(b) > MaxBytes:
 		return p, &Error{Message: "文件超过 1 MiB，请检查是不是选错了文件"}
 	case !utf8.Valid(b):
 		return p, &Error{Message: "不是 UTF-8 编码，请另存为 UTF-8 再试"}
 	case len(strings.TrimSpace(string(b))) == 0:
-		return p, &Error{Message: "是空的，请从 qingting policy default 的输出改起"}
+		return p, &Error{Message: "是空的，请从 qingting policy show 的输出改起"}
 	}
 	if err := yaml.UnmarshalWithOptions(b, &p, yaml.Strict()); err != nil {
-		return Policy{}, translate(err)
+		return Policy{}, translate(err, b)
 	}
 	if err := p.Validate(); err != nil {
+		var fault *Error
+		if errors.As(err, &fault) {
+			fault.Line = lineOf(b, fault.key)
+		}
 		return Policy{}, err
 	}
 	return p, nil
 }
 
+// lineOf is the line of a key like types.price.unfair.owner or forbidden[2],
+// or of what stands above it when it is not written; 0 for nothing.
+func lineOf(b []byte, key string) int {
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil || len(file.Docs) == 0 {
+		return 0
+	}
+	line := 0
+	for at := file.Docs[0].Body; at != nil; {
+		var next ast.Node
+		switch n := at.(type) {
+		case *ast.MappingNode:
+			for _, entry := range n.Values {
+				name := entry.Key.GetToken().Value
+				if rest, ok := strings.CutPrefix(key, name); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+					next, key, line = entry.Value, strings.TrimPrefix(rest, "."), entry.Key.GetToken().Position.Line
+					break
+				}
+			}
+		case *ast.SequenceNode:
+			var i int
+			if _, err := fmt.Sscanf(key, "[%d]", &i); err == nil && i < len(n.Values) {
+				_, key, _ = strings.Cut(key, "]")
+				next, key = n.Values[i], strings.TrimPrefix(key, ".")
+				line = next.GetToken().Position.Line
+			}
+		}
+		at = next
+	}
+	return line
+}
+
+// badDuration is the line of the first duration that the time package refuses,
+// or 0: the reader's own error does not say.
+func badDuration(b []byte) int {
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return 0
+	}
+	line := 0
+	for _, doc := range file.Docs {
+		for _, entry := range ast.Filter(ast.MappingValueType, doc.Body) {
+			n := entry.(*ast.MappingValueNode)
+			switch n.Key.GetToken().Value {
+			case "contact", "progress", "due":
+				if _, err := time.ParseDuration(n.Value.GetToken().Value); err != nil && line == 0 {
+					line = n.Key.GetToken().Position.Line
+				}
+			}
+		}
+	}
+	return line
+}
+
 // translate puts the YAML reader's complaint into Chinese with its line.
-func translate(err error) error {
+func translate(err error, b []byte) error {
 	line := func(t *token.Token) int {
 		if t == nil || t.Position == nil {
 			return 0
@@ -181,23 +248,23 @@ func translate(err error) error {
 	}
 	switch {
 	case errors.As(err, &unknown):
-		return &Error{line(unknown.Token), fmt.Sprintf("不认识的键 %q，请检查拼写或删掉它", value(unknown.Token))}
+		return &Error{Line: line(unknown.Token), Message: fmt.Sprintf("不认识的键 %q，请检查拼写或删掉它", value(unknown.Token))}
 	case errors.As(err, &repeated):
-		return &Error{line(repeated.Token), fmt.Sprintf("键 %q 写了两次，请只留一个", value(repeated.Token))}
+		return &Error{Line: line(repeated.Token), Message: fmt.Sprintf("键 %q 写了两次，请只留一个", value(repeated.Token))}
 	case errors.As(err, &wrong):
-		return &Error{line(wrong.Token), fmt.Sprintf("值 %q 的类型不对，应为%s", value(wrong.Token), kindName(wrong.DstType))}
+		return &Error{Line: line(wrong.Token), Message: fmt.Sprintf("值 %q 的类型不对，应为%s", value(wrong.Token), kindName(wrong.DstType))}
 	case errors.As(err, &overflow):
-		return &Error{line(overflow.Token), fmt.Sprintf("数 %q 太大", value(overflow.Token))}
+		return &Error{Line: line(overflow.Token), Message: fmt.Sprintf("数 %q 太大", value(overflow.Token))}
 	case errors.As(err, &node):
-		return &Error{line(node.Token), "这里的结构不对，请对照默认政策的缩进和写法"}
+		return &Error{Line: line(node.Token), Message: "这里的结构不对，请对照默认政策的缩进和写法"}
 	case errors.As(err, &syntax) && strings.Contains(syntax.Message, "already defined"):
-		return &Error{line(syntax.Token), fmt.Sprintf("键 %q 写了两次，请只留一个", value(syntax.Token))}
+		return &Error{Line: line(syntax.Token), Message: fmt.Sprintf("键 %q 写了两次，请只留一个", value(syntax.Token))}
 	case errors.As(err, &syntax):
-		return &Error{line(syntax.Token), "不是合法的 YAML，请检查缩进、冒号和引号"}
+		return &Error{Line: line(syntax.Token), Message: "不是合法的 YAML，请检查缩进、冒号和引号"}
 	}
 	// Durations are parsed by the time package, whose error has no token.
 	if strings.Contains(err.Error(), "time:") {
-		return &Error{Message: "时长写法不对，请写成 30m、2h 或 24h"}
+		return &Error{Line: badDuration(b), Message: "时长写法不对，请写成 30m、2h 或 24h"}
 	}
 	return &Error{Message: "读不懂，请对照默认政策的写法"}
 }
@@ -332,7 +399,7 @@ func (r *TypeRule) validate(at string) error {
 		}
 	}
 	for _, keys := range [][]Domain{
-		slices.Sorted(maps.Keys(r.OwnerBy)), slices.Sorted(maps.Keys(r.CheckBy)), slices.Sorted(maps.Keys(r.NeedsBy)),
+		slices.Sorted(maps.Keys(r.OwnerBy)), slices.Sorted(maps.Keys(r.CheckBy)), slices.Sorted(maps.Keys(r.NeedsBy)), slices.Sorted(maps.Keys(r.RemediesBy)),
 	} {
 		for _, d := range keys {
 			if !slices.Contains(Domains(), d) {
@@ -365,11 +432,25 @@ func (r *TypeRule) validate(at string) error {
 			return fault(at+".remedies", "补救方式 %q 不认识", c)
 		}
 	}
+	for _, d := range slices.Sorted(maps.Keys(r.RemediesBy)) {
+		if len(r.RemediesBy[d]) == 0 {
+			return fault(at+".remedies_by", "%s 至少要有一种补救方式", d)
+		}
+		for _, c := range r.RemediesBy[d] {
+			if !known(c) {
+				return fault(at+".remedies_by", "补救方式 %q 不认识", c)
+			}
+		}
+	}
 	return nil
 }
 
-// Order is the list of remedies for a complaint, best first.
-func (r *TypeRule) Order(severe bool) []qingting.RemedyCode {
+// Order is the list of remedies for a complaint about a thing of a domain,
+// best first.
+func (r *TypeRule) Order(d Domain, severe bool) []qingting.RemedyCode {
+	if by, ok := r.RemediesBy[d]; ok {
+		return by
+	}
 	if severe && len(r.Severe) > 0 {
 		return r.Severe
 	}
@@ -391,7 +472,7 @@ func (a *Authority) Limit(c qingting.RemedyCode) (float64, bool) {
 }
 
 func fault(key, format string, args ...any) error {
-	return &Error{Message: key + " " + fmt.Sprintf(format, args...)}
+	return &Error{Message: key + " " + fmt.Sprintf(format, args...), key: key}
 }
 
 // phrase checks a wording that goes into a sentence: one line, no full stop
@@ -422,7 +503,7 @@ func known(c qingting.RemedyCode) bool {
 func onlyKnown[K ~string, V any](at string, m map[K]V, want []K) error {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if !slices.Contains(want, k) {
-			return fault(at, "里有不认识的代码 %q", k)
+			return &Error{Message: fmt.Sprintf("%s 里有不认识的代码 %q", at, k), key: at + "." + string(k)}
 		}
 	}
 	for _, k := range want {

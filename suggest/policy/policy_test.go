@@ -55,6 +55,33 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestFaultsHaveLines: whoever edits the file is shown the line, also of a
+// value that is well written and does not fit.
+func TestFaultsHaveLines(t *testing.T) {
+	for _, c := range []struct{ old, with string }{
+		{"compensate: 50", "compensate: -1"},
+		{"contact: 1m", "contact: 1分钟"},
+		{"contact: 30m, progress: 24h", "contact: 30m, progress: 48h"},
+		{"  P3: {", "  P4: {"},
+		{"  environment.noise:", "  environment.nose:"},
+		{"owner: 账单专员", "owner: 账单9号"},
+		{"approval: []", "approval: [gift]"},
+		{"words: [着急用,", "words: [急,"},
+		{"reason: 推诿", "reason: \"\""},
+		{"max_runes: 300", "max_runes: 5"},
+		{"due: 24h\n", "due: 25h\n"},
+	} {
+		at := strings.Index(string(defaultYAML), c.old)
+		require.Positive(t, at, c.old)
+		want := 1 + strings.Count(string(defaultYAML[:at]), "\n")
+		_, err := Parse([]byte(strings.Replace(string(defaultYAML), c.old, c.with, 1)))
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, want, e.Line, "%s: %v", c.with, err)
+		require.Contains(t, err.Error(), "行：")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(defaultYAML)
 	for _, s := range []string{"", "version: 1", "authority: {compensate: 1e400}", "types: [1]", "a: &a [*a]", "version: 1\nversion: 1", "\x00", "？：", "service: {P0: 3}"} {
