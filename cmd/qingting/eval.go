@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/internal/web"
 )
 
@@ -29,7 +31,7 @@ func (p *program) evalCommand() *cobra.Command {
   qingting eval speed`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.evalQuickCommand(), p.evalSpeedCommand())
+	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalQuickCommand(), p.evalSpeedCommand())
 	return cmd
 }
 
@@ -63,7 +65,7 @@ func (p *program) evalQuickCommand() *cobra.Command {
 // floors are the figures the built-in model must reach in full mode on the
 // report set; a change that falls below one fails.
 var floors = map[string]float64{
-	"kind": 0.84, "types_micro": 0.56, "emotion": 0.60, "risk": 0.75, "high_recall": 0.60, "high_precision": 0.50,
+	"type.kind": 0.84, "type.types_micro": 0.56, "emotion.emotion": 0.60, "risk.level": 0.75, "risk.high_recall": 0.60, "risk.high_precision": 0.50,
 }
 
 func (p *program) evalQuick(ctx context.Context, data, out string) error {
@@ -89,21 +91,32 @@ func (p *program) evalQuick(ctx context.Context, data, out string) error {
 			return err
 		}
 	}
-	fullFigures, fastFigures := eval.Score(gold, full), eval.Score(gold, fast)
+	labels := make([]qingting.Labels, len(gold))
+	for i := range gold {
+		labels[i] = gold[i].Labels
+	}
+	fullFigures, err := eval.Score(labels, full)
+	if err != nil {
+		return err
+	}
+	fastFigures, err := eval.Score(labels, fast)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(p.out, "%d 个会话，模型 %s，95%% 区间按会话重抽样\n\n", len(gold), e.ids.Analysis)
-	fmt.Fprintf(p.out, "%-16s %-22s %-22s %s\n", "figure", "full", "fast", "floor (full)")
+	fmt.Fprintf(p.out, "%-24s %-22s %-22s %s\n", "figure", "full", "fast", "floor (full)")
 	var short []string
 	for i, f := range fullFigures {
 		floor, has := floors[f.Name]
 		mark := ""
 		if has {
 			mark = fmt.Sprintf("≥ %.2f", floor)
-			if f.Value < floor {
+			if float64(f.Value) < floor {
 				short = append(short, f.Name)
 				mark += "  不足"
 			}
 		}
-		fmt.Fprintf(p.out, "%-16s %-22s %-22s %s\n", f.Name, interval(f), interval(fastFigures[i]), mark)
+		fmt.Fprintf(p.out, "%-24s %-22s %-22s %s\n", f.Name, interval(f), interval(fastFigures[i]), mark)
 	}
 	transcripts := make([]qingting.Transcript, len(gold))
 	for i := range gold {
@@ -125,22 +138,23 @@ func (p *program) evalQuick(ctx context.Context, data, out string) error {
 	return nil
 }
 
-func interval(f eval.Figure) string { return fmt.Sprintf("%.3f [%.3f, %.3f]", f.Value, f.Low, f.High) }
+func interval(f eval.Figure) string {
+	if math.IsNaN(float64(f.Value)) {
+		return "—"
+	}
+	return fmt.Sprintf("%.3f [%.3f, %.3f]", float64(f.Value), float64(f.Low), float64(f.High))
+}
 
-func loadDev(data string) ([]eval.Example, error) {
+func loadDev(data string) ([]dataset.Example, error) {
 	path := filepath.Join(data, "labelled", "dev.jsonl")
 	if _, err := os.Stat(path); err != nil {
 		return nil, dataError(fmt.Errorf("找不到 %s：--data 要指向有 labelled/dev.jsonl 的数据目录（程序里不带标注数据）", path))
 	}
-	gold, err := eval.Load(path)
-	if err != nil {
-		return nil, dataError(err)
-	}
-	return gold, nil
+	return labelled(path)
 }
 
 // analyzeAll keeps the order of the examples; one that fails is nil.
-func (p *program) analyzeAll(ctx context.Context, pipe *qingting.Pipeline, gold []eval.Example, mode qingting.Mode, what string) ([]*qingting.Analysis, error) {
+func (p *program) analyzeAll(ctx context.Context, pipe *qingting.Pipeline, gold []dataset.Example, mode qingting.Mode, what string) ([]*qingting.Analysis, error) {
 	out := make([]*qingting.Analysis, len(gold))
 	bar := p.progress(len(gold), what)
 	defer bar.Close()

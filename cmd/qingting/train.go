@@ -15,6 +15,7 @@ import (
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/classify"
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/internal/encoder"
 	"github.com/qingting-ai/qingting/internal/jieba"
 	"github.com/qingting-ai/qingting/internal/lexicon"
@@ -154,22 +155,58 @@ func (p *program) trainingSet(ctx context.Context, l *laboratory, data string) (
 	if err != nil || len(files) == 0 {
 		return nil, dataError(fmt.Errorf("%s 里没有 labelled/train*.jsonl，也没有 train*.jsonl，请用 --data 指定训练数据目录", data))
 	}
-	var rows []eval.Example
+	var rows []dataset.Example
 	for _, file := range files {
-		part, err := eval.Load(file)
+		part, err := labelled(file)
 		if err != nil {
-			return nil, dataError(err)
+			return nil, err
 		}
 		rows = append(rows, part...)
 	}
-	votes, err := eval.LoadVotes(filepath.Join(data, "satisfaction", "train.jsonl"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, dataError(err)
+	votes, err := satisfactionVotes(filepath.Join(data, "satisfaction", "train.jsonl"))
+	if err != nil {
+		return nil, err
 	}
 	return p.prepareAll(ctx, l, rows, votes)
 }
 
-func (p *program) prepareAll(ctx context.Context, l *laboratory, rows []eval.Example, votes map[string][5]float64) ([]linear.Example, error) {
+// labelled reads one file of labelled conversations.
+func labelled(path string) ([]dataset.Example, error) {
+	d, err := dataset.Open(path)
+	if err != nil {
+		return nil, dataError(err)
+	}
+	var out []dataset.Example
+	for e, err := range dataset.Read[dataset.Example](d, &d.Files[0]) {
+		if err != nil {
+			return nil, dataError(err)
+		}
+		out = append(out, *e)
+	}
+	return out, nil
+}
+
+// satisfactionVotes reads the shares of votes −2 … 2 by conversation; none
+// where the file is missing.
+func satisfactionVotes(path string) (map[string][5]float64, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	d, err := dataset.Open(path)
+	if err != nil {
+		return nil, dataError(err)
+	}
+	out := map[string][5]float64{}
+	for e, err := range dataset.Read[dataset.Rated](d, &d.Files[0]) {
+		if err != nil {
+			return nil, dataError(err)
+		}
+		out[e.ID] = e.Votes.S.Shares()
+	}
+	return out, nil
+}
+
+func (p *program) prepareAll(ctx context.Context, l *laboratory, rows []dataset.Example, votes map[string][5]float64) ([]linear.Example, error) {
 	out := make([]linear.Example, len(rows))
 	bar := p.progress(len(rows), "清洗、分词、编码")
 	defer bar.Close()
@@ -191,10 +228,10 @@ func (p *program) prepareAll(ctx context.Context, l *laboratory, rows []eval.Exa
 // score lets the stages decide on the given scores and measures the result.
 // Without rules the decisions see no lexicon hit either.
 func (l *laboratory) score(ctx context.Context, examples []linear.Example, scores func(int) qingting.Scores, noRules bool) ([]eval.Figure, error) {
-	gold := make([]eval.Example, len(examples))
+	gold := make([]qingting.Labels, len(examples))
 	analyses := make([]*qingting.Analysis, len(examples))
 	for i := range examples {
-		gold[i].Labels = examples[i].Labels
+		gold[i] = examples[i].Labels
 		doc := *examples[i].Doc
 		doc.Scores = scores(i)
 		if noRules {
@@ -215,7 +252,7 @@ func (l *laboratory) score(ctx context.Context, examples []linear.Example, score
 			analyses[i].Primary = &c.Primary
 		}
 	}
-	return eval.Score(gold, analyses), nil
+	return eval.Score(gold, analyses)
 }
 
 // evalAblation trains three models and shows what each part adds on the

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/dataset"
+	"github.com/qingting-ai/qingting/eval/gate"
+)
+
+// Exit codes of eval beside those of the other commands.
+const (
+	exitErrors      = 75  // too many examples failed
+	exitInterrupted = 130 // Ctrl-C; the run can be gone on with
+)
+
+// evalConfig is an eval.yaml; flags override it.
+type evalConfig struct {
+	Dataset   string   `yaml:"dataset"` // dataset.yaml or a .jsonl of labelled conversations, from the folder of the file
+	Suites    []string `yaml:"suites"`
+	Splits    []string `yaml:"splits"`
+	Systems   []string `yaml:"systems"`
+	Out       string   `yaml:"out"` // folder of the run
+	Jobs      int      `yaml:"jobs"`
+	Timeout   string   `yaml:"timeout"` // of one example: 30s
+	Limit     int      `yaml:"limit"`   // examples a file
+	Seed      uint64   `yaml:"seed"`
+	Rounds    int      `yaml:"rounds"`
+	MaxErrors float64  `yaml:"max_errors"` // share of failed examples
+}
+
+func (p *program) evalRunCommand() *cobra.Command {
+	var file string
+	var c evalConfig
+	cmd := &cobra.Command{
+		Use:   "run [suite…]",
+		Short: "在数据集上评测系统，把每条结果和数字写进一个目录",
+		Long: `在数据集上运行一个或几个系统，逐条结果写进 目录/系统/rows.jsonl（不含原文），数字和 95% 区间写进 目录/metrics.json。
+中断（Ctrl-C、断电、kill）以后用同样的命令接着跑，metrics.json 与没有中断过的一字不差。
+
+系统：full、fast 是内置流水线的两种模式；keyword 只用规则；bm25 只按词检索；majority、always_high、never_high 什么也不读，是基线。
+suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply、text。不写就是数据集里有的全部。`,
+		Example: `  qingting eval run --data eval/testdata/suite/dataset.yaml --out runs/today
+  qingting eval run triage --data dev.jsonl --system full,fast,majority --out runs/dev
+  qingting eval run -c eval.yaml --limit 20 --out runs/try        # 试跑，不能过门`,
+		Annotations: map[string]string{"args": "suite…"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			config := evalConfig{Systems: []string{systemFull, systemFast}}
+			if file != "" {
+				if err := readYAML(file, &config); err != nil {
+					return err
+				}
+				if config.Dataset != "" && !filepath.IsAbs(config.Dataset) {
+					config.Dataset = filepath.Join(filepath.Dir(file), config.Dataset)
+				}
+			}
+			flags := cmd.Flags()
+			for name, take := range map[string]func(){
+				"data": func() { config.Dataset = c.Dataset }, "system": func() { config.Systems = c.Systems },
+				"split": func() { config.Splits = c.Splits }, "out": func() { config.Out = c.Out }, "jobs": func() { config.Jobs = c.Jobs },
+				"timeout": func() { config.Timeout = c.Timeout }, "limit": func() { config.Limit = c.Limit },
+				"seed": func() { config.Seed = c.Seed }, "rounds": func() { config.Rounds = c.Rounds },
+			} {
+				if flags.Changed(name) {
+					take()
+				}
+			}
+			if len(args) > 0 {
+				config.Suites = args
+			}
+			return p.evalRun(cmd.Context(), &config)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&file, "config", "c", "", "配置文件 eval.yaml；选项优先于它")
+	f.StringVar(&c.Dataset, "data", "", "数据集：dataset.yaml，或一个带标注的 .jsonl")
+	f.StringSliceVar(&c.Systems, "system", []string{systemFull, systemFast}, "系统，用逗号隔开")
+	f.StringSliceVar(&c.Splits, "split", nil, "只用这些部分：train、dev、test（默认除 train 外全部）")
+	f.StringVar(&c.Out, "out", "", "结果目录")
+	f.IntVarP(&c.Jobs, "jobs", "j", 0, "同时评测几条，0 为处理器核数")
+	f.StringVar(&c.Timeout, "timeout", "1m", "一条最多用多久")
+	f.IntVar(&c.Limit, "limit", 0, "每个文件最多几条；限量的结果不能过门")
+	f.Uint64Var(&c.Seed, "seed", 0, "重抽样的种子")
+	f.IntVar(&c.Rounds, "rounds", 1000, "重抽样的次数")
+	return cmd
+}
+
+func readYAML(path string, to any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError("找不到配置文件 %s，请检查路径", path)
+	}
+	if err != nil {
+		return dataError(fmt.Errorf("读不了配置文件 %s：%w", path, err))
+	}
+	if err := yaml.UnmarshalWithOptions(b, to, yaml.Strict()); err != nil {
+		return usageError("配置文件 %s：%s", path, yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+func (c *evalConfig) options() (eval.Options, error) {
+	o := eval.Options{Jobs: c.Jobs, Limit: c.Limit, MaxErrors: c.MaxErrors, Resampling: eval.Resampling{Rounds: c.Rounds, Seed: c.Seed}}
+	for _, s := range c.Suites {
+		suite := dataset.Suite(s)
+		if !slices.Contains(dataset.Suites(), suite) {
+			return o, usageError("没有 suite %q，可用的有 %v", s, dataset.Suites())
+		}
+		o.Suites = append(o.Suites, suite)
+	}
+	for _, s := range c.Splits {
+		part := dataset.Part(s)
+		if !slices.Contains(dataset.Parts(), part) {
+			return o, usageError("没有 split %q，可用的有 %v", s, dataset.Parts())
+		}
+		o.Splits = append(o.Splits, part)
+	}
+	if c.Timeout != "" {
+		var err error
+		if o.Timeout, err = time.ParseDuration(c.Timeout); err != nil || o.Timeout <= 0 {
+			return o, usageError("timeout %q 不是一段时间，写成 30s 或 2m", c.Timeout)
+		}
+	}
+	if c.Jobs < 0 || c.Limit < 0 || c.Rounds < 0 || c.MaxErrors < 0 || c.MaxErrors > 1 {
+		return o, usageError("jobs、limit、rounds 不能是负数，max_errors 在 0 和 1 之间")
+	}
+	return o, nil
+}
+
+func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
+	if c.Dataset == "" {
+		return usageError("用 --data 给出数据集：dataset.yaml，或一个带标注的 .jsonl")
+	}
+	if c.Out == "" {
+		return usageError("用 --out 给出结果目录，例如 --out runs/today")
+	}
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	d, err := dataset.Open(c.Dataset)
+	if err != nil {
+		return dataError(err)
+	}
+	mode := qingting.ModeFast
+	if slices.Contains(c.Systems, systemFull) {
+		mode = qingting.ModeFull
+	}
+	e, err := p.build(ctx, buildOptions{mode: mode, now: func() time.Time { return evalNow }})
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	o.Cleaner = e.stages.Cleaner
+	systems, err := (&evalSystems{engine: e, data: d, base: filepath.Dir(c.Dataset)}).named(c.Systems, &o)
+	if err != nil {
+		return err
+	}
+	var bar *progressbar.ProgressBar
+	var now string
+	o.Progress = func(system string, done, total int) {
+		if bar == nil || system != now {
+			if bar != nil {
+				_ = bar.Close()
+			}
+			bar, now = p.progress(total, system), system
+		}
+		_ = bar.Set(done)
+	}
+	m, err := eval.Run(ctx, version, c.Out, d, systems, o)
+	if bar != nil {
+		_ = bar.Close()
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(p.err, "中断了；用同样的命令接着跑：%s\n", c.Out)
+		return &exitError{code: exitInterrupted}
+	}
+	if err != nil && !errors.Is(err, eval.ErrTooManyErrors) {
+		return dataError(err)
+	}
+	if err := printMetrics(p.out, m); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "\n结果在 %s\n", c.Out)
+	if err != nil {
+		return &exitError{code: exitErrors, err: fmt.Errorf("失败的样本太多，这次的数字不可信：看 %s 里的 error", filepath.Join(c.Out, "*", eval.RowsFile))}
+	}
+	return nil
+}
+
+// printMetrics writes a table a suite: a row a figure, a column a system.
+func printMetrics(w io.Writer, m *eval.Metrics) error {
+	var names []dataset.Suite
+	for _, s := range m.Systems {
+		for _, suite := range s.Suites {
+			if !slices.Contains(names, suite.Suite) {
+				names = append(names, suite.Suite)
+			}
+		}
+	}
+	for _, name := range names {
+		var systems []string
+		var columns [][]eval.Figure
+		for _, s := range m.Systems {
+			at := slices.IndexFunc(s.Suites, func(x eval.SuiteMetrics) bool { return x.Suite == name })
+			if at < 0 {
+				continue
+			}
+			title := fmt.Sprintf("%s n=%d", s.Name, s.Suites[at].N-s.Suites[at].Unscored)
+			if s.Suites[at].Unscored > 0 {
+				title += fmt.Sprintf(" 失败%d", s.Suites[at].Unscored)
+			}
+			systems, columns = append(systems, title), append(columns, s.Suites[at].Figures)
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "\n%-28s", name)
+		for _, s := range systems {
+			fmt.Fprintf(&b, " %-22s", s)
+		}
+		b.WriteByte('\n')
+		for i, f := range columns[0] {
+			title := f.Name
+			if f.Lower {
+				title += " ↓"
+			}
+			fmt.Fprintf(&b, "%-28s", title)
+			for _, c := range columns {
+				fmt.Fprintf(&b, " %-22s", interval(c[i]))
+			}
+			b.WriteByte('\n')
+		}
+		if _, err := io.WriteString(w, b.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *program) evalCompareCommand() *cobra.Command {
+	var rounds int
+	cmd := &cobra.Command{
+		Use:   "compare 基线 候选",
+		Short: "逐条配对比较两次评测：差、95% 区间、p",
+		Long: `按样本的哈希把两次评测配成对，每个数字给出差、按会话重抽样的 95% 区间、p（正确率用精确 McNemar 检验，其余用重抽样）和 Holm 校正后的 p。
+给 目录 时比较同名的系统；给 目录/系统 时比较这两个系统。`,
+		Example: `  qingting eval compare runs/main runs/today
+  qingting eval compare runs/today/fast runs/today/full`,
+		Args: exactly(2, "请给出两次评测：eval compare 基线 候选"), Annotations: map[string]string{"args": "基线 候选"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			pairs, err := systemPairs(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			for _, pair := range pairs {
+				was, err := eval.ReadRows(pair[0])
+				if err != nil {
+					return dataError(err)
+				}
+				now, err := eval.ReadRows(pair[1])
+				if err != nil {
+					return dataError(err)
+				}
+				c, err := eval.Compare(was, now, eval.Resampling{Rounds: rounds}, 0.95)
+				if err != nil {
+					return dataError(err)
+				}
+				fmt.Fprintf(p.out, "\n%s → %s：%d 对样本，只在一边的有 %d 和 %d 条\n", pair[0], pair[1], c.Pairs, c.OnlyBase, c.OnlyCandidate)
+				fmt.Fprintf(p.out, "%-28s %8s %8s %9s  %-20s %7s %7s\n", "figure", "基线", "候选", "差", "95% 区间", "p", "Holm")
+				for _, d := range c.Deltas {
+					name := d.Name
+					if d.Lower {
+						name += " ↓"
+					}
+					fmt.Fprintf(p.out, "%-28s %8.3f %8.3f %+9.3f  [%+.3f, %+.3f]     %7.3f %7.3f\n", name, float64(d.Base), float64(d.Candidate), float64(d.Delta), float64(d.Low), float64(d.High), float64(d.P), float64(d.Holm))
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&rounds, "rounds", 1000, "重抽样的次数")
+	return cmd
+}
+
+// systemPairs names the folders of the systems to compare: two systems, or all
+// that two runs have in common.
+func systemPairs(a, b string) ([][2]string, error) {
+	isSystem := func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, eval.RowsFile))
+		return err == nil
+	}
+	if isSystem(a) && isSystem(b) {
+		return [][2]string{{a, b}}, nil
+	}
+	was, err := eval.ReadMetrics(a)
+	if err != nil {
+		return nil, dataError(err)
+	}
+	now, err := eval.ReadMetrics(b)
+	if err != nil {
+		return nil, dataError(err)
+	}
+	var out [][2]string
+	for _, s := range was.Systems {
+		if slices.ContainsFunc(now.Systems, func(n eval.SystemMetrics) bool { return n.Name == s.Name }) {
+			out = append(out, [2]string{filepath.Join(a, s.Name), filepath.Join(b, s.Name)})
+		}
+	}
+	if len(out) == 0 {
+		return nil, dataError(fmt.Errorf("%s 和 %s 没有同名的系统：用 目录/系统 指明要比哪两个", a, b))
+	}
+	return out, nil
+}
+
+func (p *program) evalGateCommand() *cobra.Command {
+	var file, base, junit, jsonFile string
+	cmd := &cobra.Command{
+		Use:   "gate 评测目录",
+		Short: "按门限文件判断一次评测能不能取代基线",
+		Long: `把一次评测与基线逐条配对，按 gates.yaml 里的每条门限判断：
+变差的下界超过 margin 为不通过，上界在 margin 以内为通过，介于两者之间为无法判断；floor 是不论基线如何的底线。
+退出码：0 通过，1 不通过或缺指标，2 无法判断，64 用法，65 数据，70 内部。`,
+		Example: `  qingting eval gate runs/today --policy eval/testdata/gates.yaml --baseline eval/testdata/baseline
+  qingting eval gate runs/today --policy gates.yaml --baseline base --junit gate.xml --json gate.json`,
+		Args: exactly(1, "请给出评测目录"), Annotations: map[string]string{"args": "评测目录"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			policy, err := gate.ReadPolicy(file)
+			if err != nil {
+				return usageError("%s", err)
+			}
+			v, err := gate.Judge(base, args[0], policy, eval.Resampling{Rounds: 2000})
+			if errors.Is(err, gate.ErrLimited) {
+				return usageError("%s", err)
+			}
+			if err != nil {
+				return dataError(err)
+			}
+			if err := errors.Join(v.Text(p.out), writeWith(jsonFile, v.JSON), writeWith(junit, v.JUnit)); err != nil {
+				return err
+			}
+			if code := v.Exit(); code != 0 {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&file, "policy", "gates.yaml", "门限文件")
+	f.StringVar(&base, "baseline", "", "基线目录")
+	f.StringVar(&junit, "junit", "", "另存 JUnit 报告")
+	f.StringVar(&jsonFile, "json", "", "另存 JSON 结论")
+	_ = cmd.MarkFlagRequired("baseline")
+	return cmd
+}
+
+// writeWith writes a file with a function; no name, no file.
+func writeWith(path string, write func(io.Writer) error) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("写不了 %s：%w", path, err)
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func (p *program) evalBlessCommand() *cobra.Command {
+	var base, reason string
+	cmd := &cobra.Command{
+		Use:     "bless 评测目录",
+		Short:   "把一次评测立为新的基线，写明原因",
+		Long:    "把一次完整的评测复制为基线，并在 history.jsonl 里记下原因、时间和每个变了的数字。基线只能这样移动。",
+		Example: `  qingting eval bless runs/today --baseline eval/testdata/baseline --reason "新的停用词表，类型 micro-F1 +0.01"`,
+		Args:    exactly(1, "请给出评测目录"), Annotations: map[string]string{"args": "评测目录"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return usageError("移动基线要写明原因：--reason \"…\"")
+			}
+			b, err := gate.Bless(base, args[0], reason)
+			if errors.Is(err, gate.ErrLimited) {
+				return usageError("%s", err)
+			}
+			if err != nil {
+				return dataError(err)
+			}
+			fmt.Fprintf(p.out, "基线已更新：%s，%d 个数字变了\n", base, len(b.Moved))
+			for _, m := range b.Moved {
+				fmt.Fprintf(p.out, "  %-10s %-28s %.4f → %.4f\n", m.System, m.Figure, float64(m.From), float64(m.To))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&base, "baseline", "", "基线目录")
+	cmd.Flags().StringVar(&reason, "reason", "", "为什么移动基线")
+	_ = cmd.MarkFlagRequired("baseline")
+	return cmd
+}

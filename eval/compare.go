@@ -1,0 +1,232 @@
+package eval
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/qingting-ai/qingting/eval/dataset"
+	"github.com/qingting-ai/qingting/eval/metric"
+	"github.com/qingting-ai/qingting/eval/stat"
+)
+
+// Delta compares one figure of a candidate with that of a base on the examples
+// both have met.
+type Delta struct {
+	Suite dataset.Suite `json:"suite"`
+	Name  string        `json:"name"`
+	Lower bool          `json:"lower"` // lower is better
+	// Base and Candidate are the figure on the pairs that both scored, Delta their
+	// difference.
+	Base      Number `json:"base"`
+	Candidate Number `json:"candidate"`
+	Delta     Number `json:"delta"`
+	// Low and High bound Delta at the confidence asked for, by a bootstrap of
+	// groups that draws both alike. Failures widen them: Low takes the candidate's
+	// as wrong and the base's as right, High the other way round.
+	Low  Number `json:"low"`
+	High Number `json:"high"`
+	// P is the two-sided p that nothing changed: the exact McNemar test for shares
+	// of right answers, the bootstrap's otherwise. Holm is P after Holm's
+	// correction over the deltas of this comparison.
+	P    Number `json:"p"`
+	Holm Number `json:"holm"`
+	N    int    `json:"n"`        // pairs that both scored
+	Lost int    `json:"unscored"` // pairs that one of them failed
+}
+
+// Damage bounds how much worse the candidate is; negative is better.
+func (d *Delta) Damage() (low, high float64) {
+	if d.Lower {
+		return float64(d.Low), float64(d.High)
+	}
+	return -float64(d.High), -float64(d.Low)
+}
+
+// Pairing says how far two runs met the same examples.
+type Pairing struct {
+	Pairs         int `json:"pairs"`
+	OnlyBase      int `json:"only_base"`
+	OnlyCandidate int `json:"only_candidate"`
+}
+
+// Comparison is all figures of two runs on their common examples.
+type Comparison struct {
+	Pairing
+	Deltas []Delta `json:"deltas"`
+}
+
+// Compare pairs the rows of two systems by suite and hash of the example. Of
+// examples that occur several times the first of one run meets the first of the
+// other. confidence is that of the intervals, such as 0.95.
+func Compare(base, candidate []*Row, r Resampling, confidence float64) (*Comparison, error) {
+	left, right, pairing := pairUp(base, candidate)
+	out := &Comparison{Pairing: pairing}
+	if len(left) == 0 {
+		return nil, fmt.Errorf("两次评测没有一个相同的样本（一边 %d 个，一边 %d 个）：它们用的是不同的数据集吗？", len(base), len(candidate))
+	}
+	suites := bySuite(right)
+	for i, b := range bySuite(left) {
+		deltas, err := compareSuite(b.suite, b.rows, suites[i].rows, r, confidence)
+		if err != nil {
+			return nil, err
+		}
+		out.Deltas = append(out.Deltas, deltas...)
+	}
+	ps := make([]float64, 0, len(out.Deltas))
+	for _, d := range out.Deltas {
+		if !math.IsNaN(float64(d.P)) {
+			ps = append(ps, float64(d.P))
+		}
+	}
+	corrected := stat.Holm(ps)
+	for i := range out.Deltas {
+		d := &out.Deltas[i]
+		if d.Holm = Number(math.NaN()); !math.IsNaN(float64(d.P)) {
+			d.Holm, corrected = Number(corrected[0]), corrected[1:]
+		}
+	}
+	return out, nil
+}
+
+// pairUp returns the common examples side by side, in the order of the base.
+func pairUp(base, candidate []*Row) (left, right []*Row, p Pairing) {
+	type key struct {
+		suite dataset.Suite
+		hash  string
+	}
+	free := map[key][]int{}
+	for i := range candidate {
+		k := key{candidate[i].Suite, candidate[i].Hash}
+		free[k] = append(free[k], i)
+	}
+	for i := range base {
+		k := key{base[i].Suite, base[i].Hash}
+		at := free[k]
+		if len(at) == 0 {
+			p.OnlyBase++
+			continue
+		}
+		left, right = append(left, base[i]), append(right, candidate[at[0]])
+		free[k] = at[1:]
+	}
+	p.Pairs = len(left)
+	p.OnlyCandidate = len(candidate) - len(left)
+	return left, right, p
+}
+
+func compareSuite(suite dataset.Suite, base, candidate []*Row, r Resampling, confidence float64) ([]Delta, error) {
+	both := func(i int) bool { return base[i].Error == "" && candidate[i].Error == "" }
+	b, c := pick(base, both), pick(candidate, both)
+	now, resampled, err := differences(suite, b, c, r)
+	if err != nil {
+		return nil, err
+	}
+	low, high := resampled, resampled
+	if len(b) < len(base) {
+		if _, low, err = differences(suite, fill(base, best), fill(candidate, worst), r); err == nil {
+			_, high, err = differences(suite, fill(base, worst), fill(candidate, best), r)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Delta, len(now))
+	for i, m := range now {
+		d := Delta{
+			Suite: suite, Name: m.name, Lower: m.lower, Base: Number(m.base), Candidate: Number(m.candidate), Delta: Number(m.candidate - m.base),
+			P: Number(resampled[i].PValue()), N: len(b), Lost: len(base) - len(b),
+		}
+		at, to := low[i], high[i]
+		if m.lower {
+			at, to = to, at // the pessimist's difference is the larger one
+		}
+		l, _ := at.Interval(confidence)
+		_, h := to.Interval(confidence)
+		d.Low, d.High = Number(l), Number(h)
+		if m.right != nil {
+			onlyBase, onlyCandidate := 0, 0
+			for k := range b {
+				was, is := m.right(b[k].Gold, b[k].Answer), m.right(c[k].Gold, c[k].Answer)
+				switch {
+				case was && !is:
+					onlyBase++
+				case is && !was:
+					onlyCandidate++
+				}
+			}
+			d.P = Number(stat.McNemar(onlyBase, onlyCandidate))
+		}
+		out[i] = d
+	}
+	return out, nil
+}
+
+func pick(rows []*Row, keep func(int) bool) []*Row {
+	out := make([]*Row, 0, len(rows))
+	for i := range rows {
+		if keep(i) {
+			out = append(out, rows[i])
+		}
+	}
+	return out
+}
+
+// both is one figure of two systems on the same examples.
+type both struct {
+	spec
+	base, candidate float64
+}
+
+func differences(suite dataset.Suite, base, candidate []*Row, r Resampling) ([]both, []stat.Resampled, error) {
+	b, err := measure(suite, base)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := measure(suite, candidate)
+	if err != nil {
+		return nil, nil, err
+	}
+	values, deltas := make([]both, len(b)), make([]stat.Measure, len(b))
+	for i := range b {
+		values[i] = both{b[i].spec, b[i].Value(nil), c[i].Value(nil)}
+		if deltas[i], err = stat.Difference(c[i].Measure, b[i].Measure); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(base) == 0 {
+		return values, make([]stat.Resampled, len(b)), nil
+	}
+	resampled, err := stat.Bootstrap(deltas, groups(base), r.rounds(), r.Seed)
+	return values, resampled, err
+}
+
+// Speed compares how long two systems took for the same examples: the
+// geometric mean of the ratios candidate to base. Above 1 the candidate is
+// slower. Times of different machines say nothing about the systems.
+type Speed struct {
+	Ratio Number `json:"ratio"`
+	Low   Number `json:"low"`
+	High  Number `json:"high"`
+	N     int    `json:"n"`
+}
+
+// CompareSpeed pairs times in milliseconds by the id of the example.
+func CompareSpeed(base, candidate map[string]float64, r Resampling, confidence float64) (Speed, error) {
+	var logs []float64
+	for _, id := range slices.Sorted(maps.Keys(base)) {
+		if c, ok := candidate[id]; ok && c > 0 && base[id] > 0 {
+			logs = append(logs, math.Log(c/base[id]))
+		}
+	}
+	if len(logs) == 0 {
+		return Speed{}, fmt.Errorf("两次评测没有可以配对的用时")
+	}
+	s, err := stat.Bootstrap([]stat.Measure{metric.Mean(logs)}, nil, r.rounds(), r.Seed)
+	if err != nil {
+		return Speed{}, err
+	}
+	low, high := s[0].Interval(confidence)
+	return Speed{Number(math.Exp(s[0].Value)), Number(math.Exp(low)), Number(math.Exp(high)), len(logs)}, nil
+}
