@@ -56,16 +56,28 @@ func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Docu
 		return nil, err
 	}
 	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
+	var texts []string
+	var of []*Prepared
 	for i := range t.Messages {
-		depth := mode
-		if i >= openingVectors && i < len(t.Messages)-(maxVectors-openingVectors) {
-			depth = ModeFast
-		}
-		m, err := p.Message(ctx, t.Messages[i], depth)
+		// Vectors are made for all messages at once, which is quicker.
+		m, err := p.Message(ctx, t.Messages[i], ModeFast)
 		if err != nil {
 			return nil, fmt.Errorf("prepare message %d: %w", i, err)
 		}
 		doc.Messages[i] = m
+		seen := i < openingVectors || i >= len(t.Messages)-(maxVectors-openingVectors)
+		if mode == ModeFull && seen && len(m.Clean) > 0 {
+			texts, of = append(texts, string(m.Clean)), append(of, m)
+		}
+	}
+	if len(texts) > 0 {
+		vectors, err := p.Encoder.Encode(ctx, texts)
+		if err != nil {
+			return nil, fmt.Errorf("encode: %w", err)
+		}
+		for i, v := range vectors {
+			of[i].Vector = v
+		}
 	}
 	doc.Hits = p.Matcher.Match(doc)
 	return doc, nil

@@ -36,6 +36,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -97,60 +98,74 @@ func (e *Encoder) Kernel() string { return e.kernel.Name() }
 // A text of more than 510 tokens (about as many Chinese characters) is cut
 // into windows of nearly equal length; its vector is the mean of theirs, again
 // of length 1. Time grows with the number of characters, a little faster than
-// in proportion within a window (attention) and in proportion beyond.
+// in proportion within a window (attention) and in proportion beyond. Short
+// texts go through the network together, which changes no vector and saves about
+// a sixth of the time of a conversation's messages.
 func (e *Encoder) Encode(ctx context.Context, texts []string) ([]qingting.Vector, error) {
-	out := make([]qingting.Vector, len(texts))
-	if e.threads == 1 || len(texts) < 2 {
-		for i, text := range texts {
-			v, err := e.encode(ctx, text)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = v
-		}
-		return out, nil
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(e.threads)
+	var all []window
+	longest := e.model.positions - 2 // [CLS] and [SEP]
 	for i, text := range texts {
-		group.Go(func() (err error) {
-			out[i], err = e.encode(ctx, text)
-			return err
+		ids := e.tokens.tokenize(text)
+		n := (len(ids) + longest - 1) / longest
+		for w := range n {
+			all = append(all, window{text: i, ids: ids[len(ids)*w/n : len(ids)*(w+1)/n]})
+		}
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(e.threads)
+	for from := 0; from < len(all); {
+		to, tokens := from, 0
+		for to < len(all) && (to == from || tokens+all[to].tokens() <= e.model.positions) {
+			tokens += all[to].tokens()
+			to++
+		}
+		together := all[from:to]
+		from = to
+		group.Go(func() error {
+			if err := running.Err(); err != nil {
+				return err
+			}
+			s, _ := e.scratch.Get().(*scratch)
+			if s == nil {
+				s = new(scratch)
+			}
+			defer e.scratch.Put(s)
+			e.run(together, tokens, s)
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out := make([]qingting.Vector, len(texts))
+	for _, w := range all {
+		normalize(w.vector)
+		if out[w.text] == nil {
+			out[w.text] = w.vector
+			continue
+		}
+		for i, v := range w.vector {
+			out[w.text][i] += v
+		}
+	}
+	for _, v := range out {
+		normalize(v)
+	}
 	return out, nil
 }
 
-func (e *Encoder) encode(ctx context.Context, text string) (qingting.Vector, error) {
-	ids := e.tokens.tokenize(text)
-	if len(ids) == 0 {
-		return nil, ctx.Err()
-	}
-	s, _ := e.scratch.Get().(*scratch)
-	if s == nil {
-		s = new(scratch)
-	}
-	defer e.scratch.Put(s)
-	vector := make(qingting.Vector, e.model.hidden)
-	longest := e.model.positions - 2 // [CLS] and [SEP]
-	windows := (len(ids) + longest - 1) / longest
-	for w := range windows {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		part := ids[len(ids)*w/windows : len(ids)*(w+1)/windows]
-		one := e.window(part, s)
-		normalize(one)
-		for i, v := range one {
-			vector[i] += v
-		}
-	}
-	normalize(vector)
-	return vector, nil
+// window is a part of a text that goes through the network as one.
+type window struct {
+	text   int // of the call
+	ids    []int32
+	vector qingting.Vector // the last hidden state of [CLS]
 }
+
+// tokens counts [CLS] and [SEP] too.
+func (w *window) tokens() int { return len(w.ids) + 2 }
 
 // normalize gives v the length 1.
 func normalize(v []float32) {
@@ -172,7 +187,7 @@ func normalize(v []float32) {
 // layer stay in the second-level cache.
 const chunk = 48
 
-// scratch holds the buffers of one text at a time; they grow with its length.
+// scratch holds the buffers of one run; they grow with its length.
 type scratch struct {
 	x, qkv, context, attention []float32 // per token
 	wide                       []float32 // per token of a chunk
@@ -188,58 +203,70 @@ func grow[T any](buffer *[]T, n int) []T {
 	return (*buffer)[:n]
 }
 
-// window runs the network over [CLS] ids [SEP] and returns the last hidden
-// state of [CLS], a slice of s.
-func (e *Encoder) window(ids []int32, s *scratch) []float32 {
+// run takes windows through the network, n tokens in all, and sets their
+// vectors. Attention stays within a window; everything else looks at one token
+// at a time, so that windows can share the matrix products.
+func (e *Encoder) run(windows []window, n int, s *scratch) {
 	m, k, h := e.model, e.kernel, e.model.hidden
-	n := len(ids) + 2
 	x := grow(&s.x, n*h)
 	qkv := grow(&s.qkv, n*3*h)
 	attended := grow(&s.context, n*h)
-	work := grow(&s.attention, simd.AttentionScratch(n, h/m.heads))
+	work := grow(&s.attention, simd.AttentionScratch(min(n, m.positions), h/m.heads))
 
-	for i := range n {
-		id := e.tokens.cls
-		switch {
-		case i == n-1:
-			id = e.tokens.sep
-		case i > 0:
-			id = ids[i-1]
-		}
-		word, place := m.word.rows[int(id)*h:][:h], m.position.rows[i*h:][:h]
-		ws, ps := m.word.scale[id], m.position.scale[i]
-		row := x[i*h:][:h]
-		for j := range row {
-			row[j] = float32(word[j])*ws*m.word.columns[j] + float32(place[j])*ps*m.position.columns[j]
+	row := x
+	for _, w := range windows {
+		for i := range w.tokens() {
+			id := e.tokens.cls
+			switch {
+			case i == w.tokens()-1:
+				id = e.tokens.sep
+			case i > 0:
+				id = w.ids[i-1]
+			}
+			word, place := m.word.rows[int(id)*h:][:h], m.position.rows[i*h:][:h]
+			ws, ps := m.word.scale[id], m.position.scale[i]
+			for j := range h {
+				row[j] = float32(word[j])*ws*m.word.columns[j] + float32(place[j])*ps*m.position.columns[j]
+			}
+			row = row[h:]
 		}
 	}
 	k.AddNorm(x, nil, n, m.embedNorm.weight, m.embedNorm.bias, m.epsilon)
 
 	for i := range m.layers {
 		l := &m.layers[i]
-		// Only [CLS] leaves the last layer, so only keys and values are needed
-		// of the other tokens there.
-		queries := n
+		last := i == len(m.layers)-1
 		e.product(&l.qkv, x, n, qkv, s)
-		if i == len(m.layers)-1 {
-			queries = 1
+		// Only [CLS] leaves the last layer, so only keys and values are needed of
+		// the other tokens there; its rows then stand side by side.
+		rows, at := 0, 0
+		for _, w := range windows {
+			queries := w.tokens()
+			if last {
+				queries = 1
+				copy(x[rows*h:][:h], x[at*h:][:h])
+			}
+			k.Attention(qkv[at*3*h:], w.tokens(), queries, m.heads, h/m.heads, attended[rows*h:], work)
+			rows += queries
+			at += w.tokens()
 		}
-		k.Attention(qkv, n, queries, m.heads, h/m.heads, attended, work)
-		for from := 0; from < queries; from += chunk {
-			rows := min(chunk, queries-from)
-			state := x[from*h:][:rows*h]
+		for from := 0; from < rows; from += chunk {
+			some := min(chunk, rows-from)
+			state := x[from*h:][:some*h]
 			result := grow(&s.wide, chunk*l.up.N)
-			e.product(&l.attn, attended[from*h:], rows, result, s)
-			k.AddNorm(state, result, rows, l.attnNorm.weight, l.attnNorm.bias, m.epsilon)
-			e.product(&l.up, state, rows, result, s)
-			k.GELU(result[:rows*l.up.N])
+			e.product(&l.attn, attended[from*h:], some, result, s)
+			k.AddNorm(state, result, some, l.attnNorm.weight, l.attnNorm.bias, m.epsilon)
+			e.product(&l.up, state, some, result, s)
+			k.GELU(result[:some*l.up.N])
 			// The result of this product is narrower than its input and is
 			// written after that has been read.
-			e.product(&l.down, result, rows, result, s)
-			k.AddNorm(state, result, rows, l.downNorm.weight, l.downNorm.bias, m.epsilon)
+			e.product(&l.down, result, some, result, s)
+			k.AddNorm(state, result, some, l.downNorm.weight, l.downNorm.bias, m.epsilon)
 		}
 	}
-	return x[:h]
+	for i := range windows {
+		windows[i].vector = slices.Clone(x[i*h:][:h])
+	}
 }
 
 // product computes out = x·wᵀ + bias for rows rows in int8.
