@@ -415,23 +415,25 @@ var smallTalk = strings.NewReplacer(
 )
 
 // saysNothing reports whether the customer has not said yet what it is about:
-// nothing at all, or greetings only.
+// nothing at all, greetings only, or a single character.
 func saysNothing(doc *qingting.Document) bool {
+	said := 0
 	for _, m := range doc.Messages {
 		if m.Role != qingting.RoleCustomer || m.Partial() {
 			continue
 		}
-		rest := smallTalk.Replace(strings.ToLower(string(m.Clean)))
-		if strings.ContainsFunc(rest, isWordChar) {
-			return false
+		for _, r := range smallTalk.Replace(strings.ToLower(string(m.Clean))) {
+			if isWordChar(r) {
+				said++
+			}
 		}
 	}
-	return true
+	return said < 2
 }
 
 // Confidences of a guess that is none: the kind is unknown yet.
 const (
-	emptyConfidence    = 0.5 // other, when the customer wrote nothing readable
+	emptyConfidence    = 0   // other, when the customer wrote nothing readable
 	greetingConfidence = 0.4 // inquiry, when the customer only said hello
 )
 

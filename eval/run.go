@@ -71,7 +71,7 @@ type Options struct {
 	// MaxErrors is the share of failed examples from which a run is refused;
 	// 0: 5 %.
 	MaxErrors float64
-	// Progress is told after each example; total is −1 while unknown.
+	// Progress is told after each example.
 	Progress func(system string, done, total int)
 }
 
@@ -248,6 +248,10 @@ func identify(d *dataset.Dataset, o *Options) (DatasetID, []*dataset.File, error
 		return id, nil, errors.New("数据集里没有要评测的文件：检查 suites 里的 suite 和 split，或 --suite、--split 选项")
 	}
 	h := sha256.New()
+	for _, f := range files {
+		// What the rows of a file are taken for counts as much as the rows.
+		fmt.Fprintf(h, "%+v\n", *f)
+	}
 	for _, name := range slices.Sorted(maps.Keys(id.Files)) {
 		fmt.Fprintf(h, "%s %s\n", name, id.Files[name])
 	}
@@ -312,6 +316,10 @@ func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dat
 	}
 	defer times.Close()
 
+	total, err := countAll(d, files, s, o)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// The queue holds one channel an example, in order: whoever writes waits for
@@ -346,7 +354,7 @@ func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dat
 		}
 		count++
 		if o.Progress != nil {
-			o.Progress(s.Name, count, -1)
+			o.Progress(s.Name, count, total)
 		}
 	}
 	if err := <-failed; err != nil {
@@ -359,6 +367,25 @@ func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dat
 type timed struct {
 	ID string  `json:"id"`
 	MS float64 `json:"ms"`
+}
+
+// countAll is how many examples a system will have answered.
+func countAll(d *dataset.Dataset, files []*dataset.File, s *System, o *Options) (int, error) {
+	total := 0
+	for _, f := range files {
+		if !s.does(f.Suite) {
+			continue
+		}
+		n, err := d.Count(f)
+		if err != nil {
+			return 0, err
+		}
+		if o.Limit > 0 {
+			n = min(n, o.Limit)
+		}
+		total += n
+	}
+	return total, nil
 }
 
 type answered struct {

@@ -25,6 +25,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/strictyaml"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/token"
@@ -208,25 +209,13 @@ func Parse(b []byte) (*Dataset, error) {
 		return nil, fault("是空的，至少要写 name、version、taxonomy 和 suites")
 	}
 	d := new(Dataset)
-	if err := unmarshal(b, d); err != nil {
+	if err := strictyaml.Unmarshal(b, d); err != nil {
 		return nil, translate(err)
 	}
 	if err := d.complete(); err != nil {
 		return nil, err
 	}
 	return d, nil
-}
-
-// unmarshal is the YAML reader without its panics: goccy/go-yaml 1.19.2
-// dereferences nil where a list is expected and a bare tag stands (found by
-// FuzzParse).
-func unmarshal(b []byte, d *Dataset) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("yaml reader: %v", v)
-		}
-	}()
-	return yaml.UnmarshalWithOptions(b, d, yaml.Strict())
 }
 
 // complete checks the file and fills in its defaults.

@@ -226,6 +226,23 @@ func (d *Dataset) Rows(f *File) iter.Seq2[Row, error] {
 	return d.rows(f.Path, false)
 }
 
+// Count counts the rows of a file without looking into them.
+func (d *Dataset) Count(f *File) (int, error) {
+	file, err := d.file(f.Path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	n := 0
+	for _, err := range lines(file) {
+		if err != nil {
+			return 0, fmt.Errorf("%s%w", f.Path, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
 // rows reads lines; with goOn it skips over a bad line once the error was
 // yielded.
 func (d *Dataset) rows(p string, goOn bool) iter.Seq2[Row, error] {

@@ -13,9 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/internal/strictyaml"
 )
 
 // Policy is a gates.yaml.
@@ -52,8 +51,8 @@ func ReadPolicy(path string) (*Policy, error) {
 		return nil, fmt.Errorf("读不了门限文件：%w", err)
 	}
 	var p Policy
-	if err := yaml.UnmarshalWithOptions(b, &p, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("%s：%s", path, yaml.FormatError(err, false, true))
+	if err := strictyaml.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("%s：%s", path, strictyaml.Describe(err))
 	}
 	p.Confidence = cmp.Or(p.Confidence, 0.95)
 	if p.Confidence <= 0 || p.Confidence >= 1 {

@@ -135,24 +135,8 @@ func compare(x, protos []float32, out []float64) {
 		return
 	}
 	for p := range out {
-		out[p] = math.Exp(sharpness * (float64(dot32(x, protos[p*dim:(p+1)*dim])) - 1))
+		out[p] = math.Exp(sharpness * (float64(dot(x, protos[p*dim:(p+1)*dim])) - 1))
 	}
-}
-
-func dot32(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 float32
-	i := 0
-	for ; i+4 <= len(a); i += 4 {
-		s0 += a[i] * b[i]
-		s1 += a[i+1] * b[i+1]
-		s2 += a[i+2] * b[i+2]
-		s3 += a[i+3] * b[i+3]
-	}
-	for ; i < len(a); i++ {
-		s0 += a[i] * b[i]
-	}
-	return s0 + s1 + (s2 + s3)
 }
 
 // phi fills out (numViews × their number) with the kernel features of the views.
@@ -185,7 +169,7 @@ func kmeans(rows []float32, dim, k int) []float32 {
 		parallel(n, func(i int) {
 			best := float32(math.Inf(-1))
 			for p := range k {
-				if d := dot32(rows[i*dim:(i+1)*dim], out[p*dim:(p+1)*dim]); d > best {
+				if d := dot(rows[i*dim:(i+1)*dim], out[p*dim:(p+1)*dim]); d > best {
 					best, nearest[i] = d, p
 				}
 			}
@@ -200,7 +184,7 @@ func kmeans(rows []float32, dim, k int) []float32 {
 		for p := range k {
 			s := sums[p*dim : (p+1)*dim]
 			normalise(s)
-			if dot32(s, s) > 0 { // an empty cluster keeps its centre
+			if dot(s, s) > 0 { // an empty cluster keeps its centre
 				copy(out[p*dim:(p+1)*dim], s)
 			}
 		}

@@ -139,9 +139,9 @@ func subtractProduct(s *square, i0, i1, j0, j1, c0, c1 int) {
 	}
 }
 
-func dot(a, b []float64) float64 {
+func dot[F float32 | float64](a, b []F) F {
 	b = b[:len(a)]
-	var s0, s1, s2, s3 float64
+	var s0, s1, s2, s3 F
 	i := 0
 	for ; i+4 <= len(a); i += 4 {
 		s0 += a[i] * b[i]

@@ -515,7 +515,7 @@ func (t *trainer) newSpace() *vectorSpace {
 	var customer, agent []float32
 	views := make([]float32, int(numViews)*dim)
 	take := func(v view, to *[]float32) {
-		if x := views[int(v)*dim : (int(v)+1)*dim]; dot32(x, x) > 0 {
+		if x := views[int(v)*dim : (int(v)+1)*dim]; dot(x, x) > 0 {
 			*to = append(*to, x...)
 		}
 	}

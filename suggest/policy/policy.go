@@ -23,6 +23,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+	"github.com/qingting-ai/qingting/internal/strictyaml"
 )
 
 //go:embed policy.yaml
@@ -157,7 +158,7 @@ func Parse(b []byte) (Policy, error) {
 	case len(strings.TrimSpace(string(b))) == 0:
 		return p, &Error{Message: "是空的，请从 qingting policy show 的输出改起"}
 	}
-	if err := yaml.UnmarshalWithOptions(b, &p, yaml.Strict()); err != nil {
+	if err := strictyaml.Unmarshal(b, &p); err != nil {
 		return Policy{}, translate(err, b)
 	}
 	if err := p.Validate(); err != nil {
