@@ -23,8 +23,9 @@ type Delta struct {
 	Candidate Number `json:"candidate"`
 	Delta     Number `json:"delta"`
 	// Low and High bound Delta at the confidence asked for, by a bootstrap of
-	// groups that draws both alike. Failures widen them: Low takes the candidate's
-	// as wrong and the base's as right, High the other way round.
+	// groups that draws both alike. An example that one of them failed widens
+	// them: its answer may have been right or wrong. One that both failed tells
+	// nothing of a difference and is left out.
 	Low  Number `json:"low"`
 	High Number `json:"high"`
 	// P is the two-sided p that nothing changed: the exact McNemar test for shares
@@ -33,7 +34,7 @@ type Delta struct {
 	P    Number `json:"p"`
 	Holm Number `json:"holm"`
 	N    int    `json:"n"`        // pairs that both scored
-	Lost int    `json:"unscored"` // pairs that one of them failed
+	Lost int    `json:"unscored"` // pairs that one of them, or both, failed
 }
 
 // Damage bounds how much worse the candidate is; negative is better.
@@ -124,9 +125,10 @@ func compareSuite(suite dataset.Suite, base, candidate []*Row, r Resampling, con
 		return nil, err
 	}
 	low, high := resampled, resampled
-	if len(b) < len(base) {
-		if _, low, err = differences(suite, fill(base, best), fill(candidate, worst), r); err == nil {
-			_, high, err = differences(suite, fill(base, worst), fill(candidate, best), r)
+	one := func(i int) bool { return base[i].Error == "" || candidate[i].Error == "" }
+	if from, to := pick(base, one), pick(candidate, one); len(b) < len(from) {
+		if _, low, err = differences(suite, fill(from, best), fill(to, worst), r); err == nil {
+			_, high, err = differences(suite, fill(from, worst), fill(to, best), r)
 		}
 		if err != nil {
 			return nil, err

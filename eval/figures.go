@@ -215,6 +215,8 @@ func specsOf(suite dataset.Suite) []spec {
 		return replySpecs()
 	case dataset.SuiteText:
 		return textSpecs()
+	case dataset.SuitePairs:
+		return pairSpecs()
 	}
 	return nil
 }
@@ -343,6 +345,8 @@ func triageSpecs() []spec {
 		}},
 		{name: "risk.least_cost", lower: true, build: high(func(s *metric.Scores) metric.Measure { return s.MinCost(cost) })},
 		{name: "risk.signals_micro", headline: true, build: set(signals, (*metric.LabelSets).MicroF1)},
+		{name: "risk.early", value: "early", worst: 0, best: 1},
+		{name: "risk.lead_messages", value: "lead", worst: 0, best: 0},
 	}
 }
 

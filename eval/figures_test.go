@@ -43,6 +43,9 @@ func TestScoreEqualsReference(t *testing.T) {
 	for _, f := range figures {
 		got[f.Name[strings.Index(f.Name, ".")+1:]] = f
 		require.Equal(t, 116, f.N, f.Name)
+		if math.IsNaN(float64(f.Value)) {
+			continue
+		}
 		require.Equal(t, f.Value, f.Worst, "nothing failed")
 		if !strings.HasSuffix(f.Name, "_ece") { // resampling adds spread, so its bootstrap lies above it
 			require.LessOrEqual(t, f.Low, f.Value, f.Name)

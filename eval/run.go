@@ -38,6 +38,8 @@ type System struct {
 	Rank func(ctx context.Context, corpus string, q *dataset.Query) (ranking []Ranked, answered bool, err error)
 	// Reply drafts an answer to a customer.
 	Reply func(context.Context, *dataset.Reply) (Draft, error)
+	// Alike is how much two texts mean the same; higher is more.
+	Alike func(ctx context.Context, a, b string) (float64, error)
 	// Read finds personal data in a text, cuts it into words and cleans it.
 	Read func(text string) (found []dataset.TextSpan, words []string, clean string)
 }
@@ -53,6 +55,8 @@ func (s *System) does(suite dataset.Suite) bool {
 		return s.Reply != nil
 	case dataset.SuiteText:
 		return s.Read != nil
+	case dataset.SuitePairs:
+		return s.Alike != nil
 	}
 	return false
 }
@@ -464,6 +468,9 @@ func askFile(ctx context.Context, d *dataset.Dataset, f *dataset.File, s *System
 				row := newRow(&e.Place, &e.Key, e.Messages)
 				row.Gold = &e.Labels
 				a, err := s.Analyze(ctx, e.Transcript())
+				if err == nil && e.Labels.Risk == qingting.RiskHigh {
+					row.Values, err = course(ctx, s, e.Transcript(), a.Risk.Level)
+				}
 				if row.Error = code(err); err == nil {
 					row.Answer = NewAnswer(a)
 				}
@@ -487,7 +494,7 @@ func askFile(ctx context.Context, d *dataset.Dataset, f *dataset.File, s *System
 				row.Votes = &votes
 				a, err := s.Analyze(ctx, qingting.Transcript{ID: e.ID, Messages: e.Messages})
 				if err == nil && a.Satisfaction == nil {
-					err = errNoAnswer
+					err = ErrNoAnswer
 				}
 				if row.Error = code(err); err == nil {
 					row.Shares = shares(a.Satisfaction)
@@ -543,6 +550,26 @@ func askFile(ctx context.Context, d *dataset.Dataset, f *dataset.File, s *System
 				return err
 			}
 		}
+	case dataset.SuitePairs:
+		for e, err := range dataset.Read[dataset.Pair](d, f) {
+			if err != nil {
+				return err
+			}
+			if !more() {
+				return nil
+			}
+			err := each(e.Hash, func(ctx context.Context) Row {
+				row := newRow(&e.Place, &e.Key, said(e.A))
+				alike, err := s.Alike(ctx, e.A, e.B)
+				if row.Error = code(err); err == nil {
+					row.Values = map[string]float64{"alike": alike, "same": truth(e.Label > 0)}
+				}
+				return row
+			})
+			if err != nil {
+				return err
+			}
+		}
 	case dataset.SuiteText:
 		for e, err := range dataset.Read[dataset.Text](d, f) {
 			if err != nil {
@@ -563,6 +590,31 @@ func askFile(ctx context.Context, d *dataset.Dataset, f *dataset.File, s *System
 		}
 	}
 	return nil
+}
+
+// course analyses a conversation again as it stood after each of the
+// customer's messages but the last, after which the level is known.
+func course(ctx context.Context, s *System, t qingting.Transcript, last qingting.RiskLevel) (map[string]float64, error) {
+	var ends []int
+	for i, m := range t.Messages {
+		if m.Role == qingting.RoleCustomer {
+			ends = append(ends, i)
+		}
+	}
+	if len(ends) < 2 {
+		return nil, nil
+	}
+	var levels []qingting.RiskLevel
+	for _, end := range ends[:len(ends)-1] {
+		part := t
+		part.Messages = t.Messages[:end+1]
+		a, err := s.Analyze(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		levels = append(levels, a.Risk.Level)
+	}
+	return lead(append(levels, last)), nil
 }
 
 // Asked is what the customer of a reply example wrote last.
@@ -598,8 +650,8 @@ func rankingValues(query string, grades map[string]int, ranking []Ranked, shown 
 	return out
 }
 
-// errNoAnswer is an answer without the field a suite asks for.
-var errNoAnswer = errors.New("no answer")
+// ErrNoAnswer is an answer without the field, or the draft, a suite asks for.
+var ErrNoAnswer = errors.New("no answer")
 
 // code is the stable name of a failure, "" for none. The error itself may
 // quote the customer.
@@ -612,7 +664,7 @@ func code(err error) string {
 		return input.Code
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
-	case errors.Is(err, errNoAnswer):
+	case errors.Is(err, ErrNoAnswer):
 		return "no_answer"
 	}
 	var named interface{ ErrorCode() string }

@@ -148,11 +148,47 @@ func wordF1(gold, cut []string) float64 {
 	return 2 * float64(right) / float64(len(g)+len(c))
 }
 
+func pairSpecs() []spec {
+	scores := func(figure func(*metric.Scores) metric.Measure) func(*columns) (metric.Measure, error) {
+		return func(c *columns) (metric.Measure, error) {
+			s, err := once(c, "pairs", func() (*metric.Scores, error) {
+				score, same := make([]float64, len(c.rows)), make([]bool, len(c.rows))
+				for i, r := range c.rows {
+					score[i], same[i] = r.Values["alike"], r.Values["same"] > 0
+				}
+				return metric.NewScores(score, same)
+			})
+			return built(s, err, figure)
+		}
+	}
+	return []spec{
+		{name: "pairs.auroc", headline: true, build: scores((*metric.Scores).AUROC)},
+		{name: "pairs.ap", headline: true, build: scores((*metric.Scores).AveragePrecision)},
+	}
+}
+
 func textSpecs() []spec {
 	one := func(value string) spec {
 		return spec{name: "text." + value, value: value, headline: true, worst: 0, best: 1}
 	}
 	return []spec{one("mask_recall"), one("mask_precision"), one("words_f1"), one("script")}
+}
+
+// lead says whether the risk was called high before the customer's last
+// message, and how many messages before it. levels are those after each of the
+// customer's messages. Values of a conversation that is not high are missing:
+// there was nothing to see.
+func lead(levels []qingting.RiskLevel) map[string]float64 {
+	scores := make([]float64, len(levels))
+	for i, l := range levels {
+		scores[i] = truth(l == qingting.RiskHigh)
+	}
+	messages, early := metric.Lead(scores, 1, len(levels)-1)
+	out := map[string]float64{"early": truth(early)}
+	if early {
+		out["lead"] = float64(messages)
+	}
+	return out
 }
 
 func truth(b bool) float64 {

@@ -32,6 +32,7 @@ const (
 // evalConfig is an eval.yaml; flags override it.
 type evalConfig struct {
 	Dataset   string   `yaml:"dataset"` // dataset.yaml or a .jsonl of labelled conversations, from the folder of the file
+	Root      string   `yaml:"root"`    // folder of the dataset's files; empty: that of dataset.yaml
 	Suites    []string `yaml:"suites"`
 	Splits    []string `yaml:"splits"`
 	Systems   []string `yaml:"systems"`
@@ -72,7 +73,7 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 			flags := cmd.Flags()
 			for name, take := range map[string]func(){
 				"data": func() { config.Dataset = c.Dataset }, "system": func() { config.Systems = c.Systems },
-				"split": func() { config.Splits = c.Splits }, "out": func() { config.Out = c.Out }, "jobs": func() { config.Jobs = c.Jobs },
+				"root": func() { config.Root = c.Root }, "split": func() { config.Splits = c.Splits }, "out": func() { config.Out = c.Out }, "jobs": func() { config.Jobs = c.Jobs },
 				"timeout": func() { config.Timeout = c.Timeout }, "limit": func() { config.Limit = c.Limit },
 				"seed": func() { config.Seed = c.Seed }, "rounds": func() { config.Rounds = c.Rounds },
 			} {
@@ -89,6 +90,7 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 	f := cmd.Flags()
 	f.StringVarP(&file, "config", "c", "", "配置文件 eval.yaml；选项优先于它")
 	f.StringVar(&c.Dataset, "data", "", "数据集：dataset.yaml，或一个带标注的 .jsonl")
+	f.StringVar(&c.Root, "root", "", "数据集的文件所在的目录，默认是 dataset.yaml 的目录")
 	f.StringSliceVar(&c.Systems, "system", []string{systemFull, systemFast}, "系统，用逗号隔开")
 	f.StringSliceVar(&c.Splits, "split", nil, "只用这些部分：train、dev、test（默认除 train 外全部）")
 	f.StringVar(&c.Out, "out", "", "结果目录")
@@ -157,7 +159,10 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	if err != nil {
 		return err
 	}
-	d, err := dataset.Open(c.Dataset)
+	if c.Root == "" {
+		c.Root = filepath.Dir(c.Dataset)
+	}
+	d, err := dataset.OpenAt(c.Dataset, c.Root)
 	if err != nil {
 		return dataError(err)
 	}
@@ -174,8 +179,12 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	// Rows of a large dataset come and go; without a limit what they leave behind
 	// would double the memory of a run.
 	debug.SetMemoryLimit(evalMemory)
-	systems, err := (&evalSystems{engine: e, data: d, base: filepath.Dir(c.Dataset)}).named(c.Systems, &o)
+	all := &evalSystems{engine: e, data: d, base: c.Root}
+	systems, err := all.named(c.Systems, &o)
 	if err != nil {
+		return err
+	}
+	if err := all.warm(ctx, systems, &o); err != nil {
 		return err
 	}
 	var bar *progressbar.ProgressBar

@@ -97,7 +97,7 @@ func (s *evalSystems) pipeline(name string, p *qingting.Pipeline, mode qingting.
 	if mode == qingting.ModeFull {
 		identity["encoder"], identity["kernel"] = ids.Encoder, ids.Kernel
 	}
-	return eval.System{
+	out := eval.System{
 		Name: name, Identity: identity,
 		Analyze: func(ctx context.Context, t qingting.Transcript) (*qingting.Analysis, error) {
 			return p.Analyze(ctx, t, mode)
@@ -109,17 +109,39 @@ func (s *evalSystems) pipeline(name string, p *qingting.Pipeline, mode qingting.
 			if err != nil {
 				return eval.Draft{}, err
 			}
-			return draftOf(a, asked), nil
+			return draftOf(a, asked)
 		},
 		Read: s.read,
 	}
+	if mode == qingting.ModeFull {
+		out.Alike = s.alike
+	}
+	return out
+}
+
+// alike is the cosine of the vectors of two texts.
+func (s *evalSystems) alike(ctx context.Context, a, b string) (float64, error) {
+	v, err := s.engine.stages.Encoder.Encode(ctx, []string{s.clean(a), s.clean(b)})
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for i := range v[0] {
+		sum += float64(v[0][i]) * float64(v[1][i])
+	}
+	return sum, nil
+}
+
+func (s *evalSystems) clean(text string) string {
+	clean, _, _ := s.engine.stages.Cleaner.Clean(text)
+	return string(clean)
 }
 
 // draftOf is the draft an agent would be shown first.
-func draftOf(a *qingting.Analysis, asked string) eval.Draft {
+func draftOf(a *qingting.Analysis, asked string) (eval.Draft, error) {
 	at := max(0, slices.IndexFunc(a.Suggestions, func(s qingting.Suggestion) bool { return s.Default }))
 	if at >= len(a.Suggestions) {
-		return eval.Draft{}
+		return eval.Draft{}, eval.ErrNoAnswer
 	}
 	s := a.Suggestions[at]
 	facts := []string{asked, s.Due, policy.DefaultText()}
@@ -130,7 +152,7 @@ func draftOf(a *qingting.Analysis, asked string) eval.Draft {
 		Restate: s.Restate, Text: s.Text,
 		Clean:    !slices.ContainsFunc(s.Checks, func(c qingting.Check) bool { return !c.Passed }),
 		Grounded: eval.Grounded(s.Text, evalNow, facts...),
-	}
+	}, nil
 }
 
 // read is what the text stage makes of a text.
@@ -151,6 +173,29 @@ func (s *evalSystems) read(raw string) (found []dataset.TextSpan, words []string
 // deepRanking is how many cases of a ranking are kept, as in most TREC runs.
 const deepRanking = 100
 
+// warm opens the corpora that the systems will search, so that no query waits
+// for one: a few thousand conversations take minutes to encode.
+func (s *evalSystems) warm(ctx context.Context, systems []eval.System, o *eval.Options) error {
+	for _, f := range s.data.Select(dataset.SuiteRetrieval, "") {
+		if len(o.Suites) > 0 && !slices.Contains(o.Suites, dataset.SuiteRetrieval) {
+			return nil
+		}
+		for i := range systems {
+			mode := qingting.ModeFast
+			if systems[i].Name == systemFull {
+				mode = qingting.ModeFull
+			}
+			if systems[i].Rank == nil {
+				continue
+			}
+			if _, err := s.corpus(ctx, f.Corpus, mode); err != nil {
+				return dataError(err)
+			}
+		}
+	}
+	return nil
+}
+
 func (s *evalSystems) rank(mode qingting.Mode) func(context.Context, string, *dataset.Query) ([]eval.Ranked, bool, error) {
 	return func(ctx context.Context, name string, q *dataset.Query) ([]eval.Ranked, bool, error) {
 		library, err := s.corpus(ctx, name, mode)
@@ -161,11 +206,13 @@ func (s *evalSystems) rank(mode qingting.Mode) func(context.Context, string, *da
 		if err != nil {
 			return nil, false, err
 		}
-		out := make([]eval.Ranked, len(matches))
-		for i, m := range matches {
-			out[i] = eval.Ranked{ID: m.ID, Score: m.Score}
+		out := make([]eval.Ranked, 0, len(matches))
+		for _, m := range matches {
+			if m.ID != q.ID { // a conversation is no precedent of itself
+				out = append(out, eval.Ranked{ID: m.ID, Score: m.Score})
+			}
 		}
-		return out, len(matches) > 0 && matches[0].Score >= retrieval.Reliable, nil
+		return out, len(out) > 0 && out[0].Score >= retrieval.Reliable, nil
 	}
 }
 

@@ -116,12 +116,18 @@ const maxYAML = 1 << 20
 // Open reads a dataset.yaml, or takes one bare .jsonl file of labelled
 // conversations as a dataset of its own. Paths in the file count from its
 // folder. No row is read yet.
-func Open(name string) (*Dataset, error) {
-	dir := filepath.Dir(name)
+func Open(name string) (*Dataset, error) { return OpenAt(name, filepath.Dir(name)) }
+
+// OpenAt is Open for a dataset.yaml whose files lie in another folder: sets
+// that may be described here and not kept here.
+func OpenAt(name, root string) (*Dataset, error) {
 	return openWith(filepath.Base(name), func(p string) (io.ReadCloser, error) {
+		if p == filepath.Base(name) {
+			return os.Open(name)
+		}
 		p = filepath.FromSlash(p)
 		if !filepath.IsAbs(p) {
-			p = filepath.Join(dir, p)
+			p = filepath.Join(root, p)
 		}
 		return os.Open(p)
 	})
