@@ -93,8 +93,13 @@ func (f *Finder) Find(field qingting.Field, code string) []qingting.Span {
 		shares = doc.Scores.Attribute(field, code)
 	}
 	for i := range found {
-		if w := &found[i]; w.end-w.start > maxRuleQuote {
+		w := &found[i]
+		if w.end-w.start > maxRuleQuote {
 			*w = f.narrow(*w, shares)
+		}
+		// A rule that reads on to the end of a clause quotes no mark.
+		for clean := doc.Messages[w.message].Clean; w.end > w.start+1 && clauseMark(clean[w.end-1]); {
+			w.end--
 		}
 		found[i].weight += sum(shares, found[i])
 	}
