@@ -10,7 +10,7 @@ DATA    ?= ../shared/data
 ADDR    ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race fuzz bench train eval-quick gate ablation clean
+.PHONY: help build run test check race fuzz bench train eval-quick gate behave ablation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -61,6 +61,9 @@ gate: build ## hold the suite of this project against its committed baseline, as
 	@rm -rf out/gate
 	./bin/qingting eval run --data eval/testdata/suite/dataset.yaml --system full,fast --out out/gate
 	./bin/qingting eval gate out/gate --policy eval/testdata/gates.yaml --baseline eval/testdata/baseline --junit out/gate.xml
+
+behave: build ## behavioural tests in both modes; fails on what is not a known failure
+	./bin/qingting eval behave --system full,fast --against known
 
 ablation: build ## what words, encoder and rules each add, trained again on DATA (a few minutes)
 	./bin/qingting eval quick --data $(DATA) --ablation --cache out/cache
