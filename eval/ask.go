@@ -31,6 +31,7 @@ func askFile(d *dataset.Dataset, f *dataset.File, s *System, o *Options, each fu
 				}
 				if row.Error = code(err); err == nil {
 					row.Answer = NewAnswer(a)
+					_, row.recorded = a.Latency.Stages[stageRecorded]
 				}
 				return row
 			})
@@ -179,6 +180,14 @@ func rankingValues(query string, grades map[string]int, ranking []Ranked, shown 
 
 // ErrNoAnswer is an answer without the field, or the draft, a suite asks for.
 var ErrNoAnswer = errors.New("no answer")
+
+// hopeless are codes after which asking on would fail alike: the budget is
+// spent, the key is wrong. The run ends, to be gone on with.
+var hopeless = []string{"llm_budget", "llm_auth", "llm_config"}
+
+// stageRecorded in the latency of an analysis says that it came from a
+// recording.
+const stageRecorded = "llm_cache"
 
 // code is the stable name of a failure, "" for none. The error itself may
 // quote the customer.

@@ -182,7 +182,9 @@ func ReadTimes(dir string) (map[string]float64, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("%s 坏了：%w", f.Name(), err)
 		}
-		out[t.ID] = t.MS
+		if !t.Recorded {
+			out[t.ID] = t.MS
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type Row struct {
 	Values map[string]float64 `json:"values,omitempty"`
 	// Ranking is the answer to a query, best first.
 	Ranking []Ranked `json:"ranking,omitempty"`
+
+	recorded bool // the answer came from a recording
 }
 
 // Ranked is one case of a ranking.

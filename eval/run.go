@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/qingting-ai/qingting"
@@ -319,7 +320,7 @@ func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dat
 		if _, err := rows.Write(append(line, '\n')); err != nil {
 			return fmt.Errorf("写不了评测结果：%w", err)
 		}
-		if line, err = json.Marshal(timed{a.row.ID, a.ms}); err != nil {
+		if line, err = json.Marshal(timed{a.row.ID, a.ms, a.row.recorded}); err != nil {
 			return err
 		}
 		if _, err := times.Write(append(line, '\n')); err != nil {
@@ -340,6 +341,8 @@ func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dat
 type timed struct {
 	ID string  `json:"id"`
 	MS float64 `json:"ms"`
+	// Recorded answers took no time that says anything.
+	Recorded bool `json:"recorded,omitempty"`
 }
 
 // countAll is how many examples a system will have answered.
@@ -370,6 +373,8 @@ type answered struct {
 // ask sends every example that is not done to a worker.
 func ask(ctx context.Context, d *dataset.Dataset, files []*dataset.File, s *System, o *Options, done []string, queue chan<- chan answered) error {
 	slots := make(chan struct{}, o.jobs())
+	var working sync.WaitGroup
+	defer working.Wait() // nobody works on when the run is over
 	at := 0
 	each := func(hash string, work func(context.Context) Row) error {
 		if at < len(done) {
@@ -387,19 +392,22 @@ func ask(ctx context.Context, d *dataset.Dataset, files []*dataset.File, s *Syst
 		case slots <- struct{}{}:
 		}
 		queue <- c
-		go func() {
+		working.Go(func() {
 			defer func() { <-slots }()
 			limited, stop := context.WithTimeout(ctx, cmp.Or(o.Timeout, time.Minute))
 			defer stop()
 			start := time.Now()
 			row := work(limited)
 			a := answered{row: row, ms: float64(time.Since(start).Microseconds()) / 1000}
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				// What was cut off is no failure of the system.
 				a.err = context.Cause(ctx)
+			case slices.Contains(hopeless, row.Error):
+				a.err = fmt.Errorf("%s 不能再问下去（%s）：改好以后用同样的命令接着跑", s.Name, row.Error)
 			}
 			c <- a
-		}()
+		})
 		return nil
 	}
 	for _, f := range files {

@@ -43,6 +43,9 @@ type evalConfig struct {
 	Seed      uint64   `yaml:"seed"`
 	Rounds    int      `yaml:"rounds"`
 	MaxErrors float64  `yaml:"max_errors"` // share of failed examples
+	// Models are further systems that can be named: chat models behind an
+	// OpenAI-compatible service.
+	Models []modelConfig `yaml:"models"`
 }
 
 func (p *program) evalRunCommand() *cobra.Command {
@@ -58,7 +61,14 @@ func (p *program) evalRunCommand() *cobra.Command {
 suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply、text。不写就是数据集里有的全部。`,
 		Example: `  qingting eval run --data eval/testdata/suite/dataset.yaml --out runs/today
   qingting eval run triage --data dev.jsonl --system full,fast,majority --out runs/dev
-  qingting eval run -c eval.yaml --limit 20 --out runs/try        # 试跑，不能过门`,
+  qingting eval run -c eval.yaml --limit 20 --out runs/try        # 试跑，不能过门
+
+大模型（OpenAI 兼容接口）写在 eval.yaml 里，密钥放在环境变量里，回答录进 cache_dir，重跑不再花钱：
+  dataset: dev.jsonl
+  systems: [full, qwen]
+  timeout: 3m
+  models:
+    - {name: qwen, base_url: "https://host/v1", model: qwen-plus, key_env: LLM_KEY, cache: live, budget: 20, price_in: 0.8, price_out: 2}`,
 		Annotations: map[string]string{"args": "suite…"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config := evalConfig{Systems: []string{systemFull, systemFast}}
@@ -66,8 +76,14 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 				if err := readYAML(file, &config); err != nil {
 					return err
 				}
-				if config.Dataset != "" && !filepath.IsAbs(config.Dataset) {
-					config.Dataset = filepath.Join(filepath.Dir(file), config.Dataset)
+				dir := filepath.Dir(file)
+				config.Dataset, config.Root = beside(dir, config.Dataset), beside(dir, config.Root)
+				for i := range config.Models {
+					m := &config.Models[i]
+					if m.CacheDir == "" {
+						m.CacheDir = defaultCacheDir
+					}
+					m.CacheDir = beside(dir, m.CacheDir)
 				}
 			}
 			flags := cmd.Flags()
@@ -100,6 +116,14 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 	f.Uint64Var(&c.Seed, "seed", 0, "重抽样的种子")
 	f.IntVar(&c.Rounds, "rounds", 1000, "重抽样的次数")
 	return cmd
+}
+
+// beside takes a relative path of a file from the folder the file is in.
+func beside(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 func readYAML(path string, to any) error {
@@ -180,7 +204,16 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	// would double the memory of a run.
 	debug.SetMemoryLimit(evalMemory)
 	all := &evalSystems{engine: e, data: d, base: c.Root}
-	systems, err := all.named(c.Systems, &o)
+	models, err := p.models(c)
+	defer func() {
+		for _, m := range models {
+			_ = m.Close() // what was recorded is on disk already
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	systems, err := all.named(c.Systems, models, &o)
 	if err != nil {
 		return err
 	}
@@ -202,6 +235,9 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	if bar != nil {
 		_ = bar.Close()
 	}
+	for _, model := range models {
+		fmt.Fprintln(p.err, model.summary())
+	}
 	if ctx.Err() != nil {
 		fmt.Fprintf(p.err, "中断了；用同样的命令接着跑：%s\n", c.Out)
 		return &exitError{code: exitInterrupted}
@@ -217,6 +253,22 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 		return &exitError{code: exitErrors, err: fmt.Errorf("失败的样本太多，这次的数字不可信：看 %s 里的 error", filepath.Join(c.Out, "*", eval.RowsFile))}
 	}
 	return nil
+}
+
+// models connects the models that are among the systems of a run.
+func (p *program) models(c *evalConfig) ([]*modelSystem, error) {
+	var out []*modelSystem
+	for _, m := range c.Models {
+		if !slices.Contains(c.Systems, m.Name) {
+			continue
+		}
+		s, err := p.modelSystem(m)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
 }
 
 // printMetrics writes a table a suite: a row a figure, a column a system.

@@ -93,7 +93,7 @@ func TestGate(t *testing.T) {
 			}
 			all := &evalSystems{engine: &changed, data: d, base: filepath.Dir(suiteData)}
 			o := eval.Options{Cleaner: e.stages.Cleaner, MaxErrors: 1}
-			systems, err := all.named([]string{systemFast}, &o)
+			systems, err := all.named([]string{systemFast}, nil, &o)
 			require.NoError(t, err)
 			if tt.mend != nil {
 				tt.mend(&systems[0])

@@ -48,8 +48,9 @@ type corpus struct {
 	err     error
 }
 
-// named returns the systems of these names, in their order.
-func (s *evalSystems) named(names []string, o *eval.Options) ([]eval.System, error) {
+// named returns the systems of these names, in their order; models are known
+// besides the built-in ones, whose names they cannot take.
+func (s *evalSystems) named(names []string, models []*modelSystem, o *eval.Options) ([]eval.System, error) {
 	baselines, err := eval.Baselines(s.data, o)
 	if err != nil {
 		return nil, dataError(err)
@@ -70,6 +71,12 @@ func (s *evalSystems) named(names []string, o *eval.Options) ([]eval.System, err
 	all = append(all, keyword, eval.System{
 		Name: systemBM25, Identity: map[string]string{"search": "bm25"}, Rank: s.rank(qingting.ModeFast),
 	})
+	for _, m := range models {
+		if slices.ContainsFunc(all, func(s eval.System) bool { return s.Name == m.Name }) {
+			return nil, usageError("models 里的 %q 和内置的系统同名，请换一个 name", m.Name)
+		}
+		all = append(all, m.System)
+	}
 	var out []eval.System
 	for _, name := range names {
 		at := slices.IndexFunc(all, func(s eval.System) bool { return s.Name == name })
