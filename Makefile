@@ -10,7 +10,7 @@ DATA    ?= ../shared/data
 ADDR    ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race fuzz bench train eval-quick gate behave ablation clean
+.PHONY: help build run test check race fuzz bench train eval eval-quick gate behave ablation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -56,6 +56,10 @@ train: build ## train the model again from DATA (../shared/data) into internal/l
 eval-quick: build ## the headline figures on DATA/labelled/dev.jsonl (needs the labelled sets)
 	./bin/qingting eval quick --data $(DATA) --out out
 	@if [ -f $(DATA)/../tools/score.py ]; then echo; echo "the reference scorer on out/dev-full.jsonl:"; python3 $(DATA)/../tools/score.py $(DATA)/labelled/dev.jsonl out/dev-full.jsonl; fi
+
+eval: build ## every public set under DATA, both modes and the baselines, with a report in out/eval (some 20 minutes)
+	./bin/qingting eval run --data eval/sets.yaml --root $(DATA) --system full,fast,keyword,bm25,majority,always_high,never_high --out out/eval
+	./bin/qingting eval report out/eval --out out/eval/report.html
 
 gate: build ## hold the suite of this project against its committed baseline, as CI does
 	@rm -rf out/gate

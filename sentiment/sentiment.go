@@ -67,6 +67,10 @@ func emotion(doc *qingting.Document) qingting.Emotion {
 		out.ByMessage = append(out.ByMessage, qingting.MessageEmotion{Message: i, Code: code, Intensity: intensity})
 	}
 	out.Code, out.Confidence, out.Intensity = ending(doc, felt, turns, out.ByMessage)
+	if len(turns) == 1 {
+		// What one message says and what the conversation says are the same words.
+		out.ByMessage[0].Code, out.ByMessage[0].Intensity = out.Code, out.Intensity
+	}
 	out.Trend = trend(out.ByMessage)
 	if out.Trend == qingting.TrendFalling && out.Code == qingting.EmotionAngry && out.Intensity >= 2 && !calmed(out.ByMessage, feelingTurn(doc, felt, turns)) {
 		// A bare 好的 at the end of a quarrel is no better mood.
