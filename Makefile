@@ -10,7 +10,7 @@ DATA    ?= ../shared/data
 ADDR    ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race fuzz bench train eval eval-quick gate behave ablation clean
+.PHONY: help build run test check race fuzz bench train eval eval-quick gate behave report-test ablation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -68,6 +68,9 @@ gate: build ## hold the suite of this project against its committed baseline, as
 
 behave: build ## behavioural tests in both modes; fails on what is not a known failure
 	./bin/qingting eval behave --system full,fast --against known
+
+report-test: build ## open the evaluation report in a real browser (needs Node, npm and Chromium; skipped without)
+	sh eval/report/browser/run.sh
 
 ablation: build ## what words, encoder and rules each add, trained again on DATA (a few minutes)
 	./bin/qingting eval quick --data $(DATA) --ablation --cache out/cache

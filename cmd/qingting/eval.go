@@ -31,7 +31,7 @@ func (p *program) evalCommand() *cobra.Command {
   qingting eval speed`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalBehaveCommand(), p.evalQuickCommand(), p.evalSpeedCommand())
+	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalReportCommand(), p.evalViewCommand(), p.evalBehaveCommand(), p.evalQuickCommand(), p.evalSpeedCommand())
 	cmd.AddCommand(p.evalDataCommands()...)
 	return cmd
 }
