@@ -35,6 +35,17 @@ type Delta struct {
 	Holm Number `json:"holm"`
 	N    int    `json:"n"`        // pairs that both scored
 	Lost int    `json:"unscored"` // pairs that one of them, or both, failed
+	// Groups is how many groups the scored pairs come from.
+	Groups int `json:"groups"`
+	// Discordant is set for shares of right answers: the pairs that only the base
+	// and only the candidate has right.
+	Discordant *Discordant `json:"discordant,omitempty"`
+}
+
+// Discordant counts the pairs of which one side is right.
+type Discordant struct {
+	OnlyBase      int `json:"only_base"`
+	OnlyCandidate int `json:"only_candidate"`
 }
 
 // Damage bounds how much worse the candidate is; negative is better.
@@ -134,11 +145,15 @@ func compareSuite(suite dataset.Suite, base, candidate []*Row, r Resampling, con
 			return nil, err
 		}
 	}
+	drawn := 0
+	if g := groups(b); len(g) > 0 {
+		drawn = slices.Max(g) + 1
+	}
 	out := make([]Delta, len(now))
 	for i, m := range now {
 		d := Delta{
 			Suite: suite, Name: m.name, Lower: m.lower, Base: Number(m.base), Candidate: Number(m.candidate), Delta: Number(m.candidate - m.base),
-			P: Number(resampled[i].PValue()), N: len(b), Lost: len(base) - len(b),
+			P: Number(resampled[i].PValue()), N: len(b), Lost: len(base) - len(b), Groups: drawn,
 		}
 		at, to := low[i], high[i]
 		if m.lower {
@@ -148,17 +163,17 @@ func compareSuite(suite dataset.Suite, base, candidate []*Row, r Resampling, con
 		_, h := to.Interval(confidence)
 		d.Low, d.High = Number(l), Number(h)
 		if m.right != nil {
-			onlyBase, onlyCandidate := 0, 0
+			d.Discordant = &Discordant{}
 			for k := range b {
 				was, is := m.right(b[k].Gold, b[k].Answer), m.right(c[k].Gold, c[k].Answer)
 				switch {
 				case was && !is:
-					onlyBase++
+					d.Discordant.OnlyBase++
 				case is && !was:
-					onlyCandidate++
+					d.Discordant.OnlyCandidate++
 				}
 			}
-			d.P = Number(stat.McNemar(onlyBase, onlyCandidate))
+			d.P = Number(stat.McNemar(d.Discordant.OnlyBase, d.Discordant.OnlyCandidate))
 		}
 		out[i] = d
 	}

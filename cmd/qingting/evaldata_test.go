@@ -357,31 +357,6 @@ func TestPowerFrom(t *testing.T) {
 	}
 }
 
-// TestRightOf holds the shares named here to those of package eval: where
-// Compare tests a figure by McNemar, it is a share of right answers.
-func TestRightOf(t *testing.T) {
-	rows, err := eval.ReadRows(answers(t, 60, func(i int) string { return fmt.Sprint(i) }, func(i int) bool { return i%7 > 2 }))
-	require.NoError(t, err)
-	figures, err := eval.Figures(dataset.SuiteTriage, rows, eval.Resampling{Rounds: 1})
-	require.NoError(t, err)
-	known := 0
-	for _, f := range figures {
-		right := rightOf(f.Name)
-		if right == nil {
-			continue
-		}
-		known++
-		n := 0
-		for _, r := range rows {
-			if right(r.Gold, r.Answer.Labels) {
-				n++
-			}
-		}
-		require.InDelta(t, float64(f.Value), float64(n)/60, 1e-12, f.Name)
-	}
-	require.Equal(t, 7, known)
-}
-
 // TestXcheck needs no library: a python3 that says which are missing, one that
 // is none, and none at all. The figures themselves are for package xcheck.
 func TestXcheck(t *testing.T) {
