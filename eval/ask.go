@@ -170,7 +170,7 @@ func rankingValues(query string, grades map[string]int, ranking []Ranked, shown 
 	}
 	r := metric.Rankings(metric.Qrels{query: grades}, run)[0]
 	out := queryValues(r)
-	if r.Relevant(relevant) > 0 {
+	if r.Relevant(Relevant) > 0 {
 		out["answered"] = truth(shown)
 	} else {
 		out["abstained"] = truth(!shown)

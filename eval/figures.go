@@ -187,16 +187,16 @@ func family(code string) string {
 	return first
 }
 
-// calibrationBins is how many bins an expected calibration error has: ten, as
+// CalibrationBins is how many bins an expected calibration error has: ten, as
 // in most papers.
-const calibrationBins = 10
+const CalibrationBins = 10
 
-// The costs of a risk that is missed and of a false alarm, in units of the
+// The costs, in risk.cost, of a risk that is missed and of a false alarm, in units of the
 // supervisor's minute: an escalation that nobody saw takes about an hour, an
 // alert that was none a few minutes. Their ratio is what counts.
 const (
-	missCost       = 10
-	falseAlarmCost = 1
+	MissCost       = 10
+	FalseAlarmCost = 1
 )
 
 // alertBudget is the share of conversations a supervisor can look into.
@@ -273,7 +273,7 @@ func triageSpecs() []spec {
 	kindSure := func(g *qingting.Labels, a *Answer) (float64, bool) { return a.KindP, a.Kind == g.Kind }
 	emotionSure := func(g *qingting.Labels, a *Answer) (float64, bool) { return a.EmotionP, a.Emotion == g.Emotion }
 	ece := func(how metric.Binning) func(*metric.Probabilities) metric.Measure {
-		return func(p *metric.Probabilities) metric.Measure { return p.ECE(calibrationBins, how) }
+		return func(p *metric.Probabilities) metric.Measure { return p.ECE(CalibrationBins, how) }
 	}
 	label := func(code qingting.RiskLevel, figure func(*metric.Classes, string) metric.Measure) func(*columns) (metric.Measure, error) {
 		return class(risk, func(c *metric.Classes) metric.Measure { return figure(c, string(code)) })
@@ -281,7 +281,7 @@ func triageSpecs() []spec {
 	same := func(of func(*qingting.Labels) string) func(*qingting.Labels, *Answer) bool {
 		return func(g *qingting.Labels, a *Answer) bool { return of(g) == of(a.Labels) }
 	}
-	cost := metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}
+	cost := metric.Cost{Miss: MissCost, FalseAlarm: FalseAlarmCost}
 	return []spec{
 		{name: "type.kind", headline: true, right: same(kind.of)},
 		{name: "type.kind_macro_f1", build: class(kind, (*metric.Classes).MacroF1)},

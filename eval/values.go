@@ -11,8 +11,8 @@ import (
 	"github.com/qingting-ai/qingting/internal/text"
 )
 
-// relevant is the grade from which a case counts as found: the same problem.
-const relevant = 2
+// Relevant is the grade from which a case counts as found: the same problem.
+const Relevant = 2
 
 // queryValues are the figures of one query. A query without a case to find has
 // no recall, and counts 0 in what trec_eval -c counts 0.
@@ -28,12 +28,12 @@ func queryValues(r metric.Ranking) map[string]float64 {
 	put("judged@5", r.Judged(5))
 	put("ndcg@5_condensed", r.Condensed().NDCG(5))
 	put("ndcg@5_random", metric.RandomOrder([]metric.Ranking{r}, func(r metric.Ranking) float64 { return r.NDCG(5) }, randomOrders, 0)[0])
-	if r.Relevant(relevant) > 0 {
-		put("p@1", r.Precision(1, relevant))
-		put("hit@5", r.Hit(5, relevant))
-		put("recall@10", r.Recall(10, relevant))
-		put("mrr@10", r.ReciprocalRank(10, relevant))
-		put("map", r.AveragePrecision(100, relevant))
+	if r.Relevant(Relevant) > 0 {
+		put("p@1", r.Precision(1, Relevant))
+		put("hit@5", r.Hit(5, Relevant))
+		put("recall@10", r.Recall(10, Relevant))
+		put("mrr@10", r.ReciprocalRank(10, Relevant))
+		put("map", r.AveragePrecision(100, Relevant))
 	}
 	return out
 }

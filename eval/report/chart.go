@@ -158,13 +158,6 @@ func (c *chart) legend(of int, name, value string) {
 	c.Legend = append(c.Legend, legend{class(of), shape(of, 16, 7), name, value})
 }
 
-// The costs of eval's risk.cost, in minutes of a supervisor: a test holds them
-// together.
-const (
-	missCost       = 10
-	falseAlarmCost = 1
-)
-
 // highRisk is one system's scores of a high risk beside the gold.
 type highRisk struct {
 	of     int
@@ -237,7 +230,7 @@ func (r *Report) riskCharts() (curves, reliability []*chart, err error) {
 	highest := 0.0
 	for i := range all {
 		for _, cut := range all[i].cuts {
-			highest = max(highest, cut.Cost(metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}))
+			highest = max(highest, cut.Cost(metric.Cost{Miss: eval.MissCost, FalseAlarm: eval.FalseAlarmCost}))
 		}
 	}
 	highest = max(niceCeil(highest), 0.1)
@@ -257,7 +250,7 @@ func (r *Report) riskCharts() (curves, reliability []*chart, err error) {
 	pr.Desc = fmt.Sprintf("高风险占 %.1f%%（细线）。", 100*prevalence)
 	roc.Desc = "细线是瞎猜。"
 	budget.Desc = "按风险概率从高到低告警；细线是随机告警。"
-	cost.Desc = fmt.Sprintf("漏报一个高风险算 %d，误报一个算 %d。虚线横线是现在显示的等级的成本。", missCost, falseAlarmCost)
+	cost.Desc = fmt.Sprintf("漏报一个高风险算 %d，误报一个算 %d。虚线横线是现在显示的等级的成本。", eval.MissCost, eval.FalseAlarmCost)
 	for i := range all {
 		h := &all[i]
 		name := h.system.Name
@@ -319,7 +312,7 @@ func (h *highRisk) drawBudget(c *chart) {
 }
 
 func (h *highRisk) drawCost(c *chart, highest float64) {
-	of := metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}
+	of := metric.Cost{Miss: eval.MissCost, FalseAlarm: eval.FalseAlarmCost}
 	// By rising threshold: a cut holds from the score below it, not included, up
 	// to its own.
 	var points []xy
@@ -348,7 +341,7 @@ func odds(p float64) float64 {
 
 // least is the cheapest threshold and its cost.
 func (h *highRisk) least() string {
-	of := metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}
+	of := metric.Cost{Miss: eval.MissCost, FalseAlarm: eval.FalseAlarmCost}
 	at := 0
 	for i := range h.cuts {
 		if h.cuts[i].Cost(of) < h.cuts[at].Cost(of) {
@@ -361,9 +354,6 @@ func (h *highRisk) least() string {
 	return fmt.Sprintf("%.3f（门槛 %.3g）", h.cuts[at].Cost(of), h.cuts[at].Threshold)
 }
 
-// reliabilityBins are those of the expected calibration error.
-const reliabilityBins = 10
-
 // reliability draws how often a high risk came true, by how probable it was
 // called, with the Wilson interval of each bin and the bins' sizes below.
 func (h *highRisk) reliability() (*chart, error) {
@@ -375,7 +365,7 @@ func (h *highRisk) reliability() (*chart, error) {
 	c.Bottom, c.H = 182, 280
 	c.shares()
 	c.guide(xy{0, 0}, xy{1, 1})
-	bins := p.Reliability(reliabilityBins, metric.EqualWidth)
+	bins := p.Reliability(eval.CalibrationBins, metric.EqualWidth)
 	most := 1
 	for _, b := range bins {
 		most = max(most, b.Count)

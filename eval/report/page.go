@@ -639,7 +639,7 @@ func (r *Report) found() *foundTable {
 				at[row.ID] = k
 				q := foundQuery{ID: row.ID}
 				for _, g := range r.Grades[row.ID] {
-					if g >= relevant {
+					if g >= eval.Relevant {
 						q.Relevant++
 					}
 				}
@@ -669,9 +669,6 @@ func (r *Report) found() *foundTable {
 	t.Queries = t.Queries[:min(queriesShown, len(t.Queries))]
 	return t
 }
-
-// relevant is the grade from which a case counts as found.
-const relevant = 2
 
 func newFoundCell(row *eval.Row) foundCell {
 	c := foundCell{Shown: true, Error: row.Error}

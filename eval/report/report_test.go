@@ -318,12 +318,12 @@ func TestCurves(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all, 2, "a constant has no curve")
 	for _, h := range all {
-		require.InDelta(t, float64(h.figure("risk.cost")), h.shown.Cost(metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}), 1e-12)
+		require.InDelta(t, float64(h.figure("risk.cost")), h.shown.Cost(metric.Cost{Miss: eval.MissCost, FalseAlarm: eval.FalseAlarmCost}), 1e-12)
 		require.InDelta(t, float64(h.figure("risk.high_recall")), h.shown.TPR(), 1e-12)
 		require.InDelta(t, float64(h.figure("risk.high_precision")), h.shown.Precision(), 1e-12)
 		least := math.Inf(1)
 		for _, c := range h.cuts {
-			least = min(least, c.Cost(metric.Cost{Miss: missCost, FalseAlarm: falseAlarmCost}))
+			least = min(least, c.Cost(metric.Cost{Miss: eval.MissCost, FalseAlarm: eval.FalseAlarmCost}))
 		}
 		require.InDelta(t, float64(h.figure("risk.least_cost")), least, 1e-12)
 	}
