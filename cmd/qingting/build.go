@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -170,7 +171,12 @@ func readCaseFile(file string) ([]retrieval.Row, error) {
 		return nil, dataError(fmt.Errorf("打不开案例文件 %s：%w", file, err))
 	}
 	defer f.Close()
-	rows, problems, err := retrieval.ReadCases(f)
+	return readCases(f, file)
+}
+
+// readCases reads and checks cases; file is what errors call the input.
+func readCases(in io.Reader, file string) ([]retrieval.Row, error) {
+	rows, problems, err := retrieval.ReadCases(in)
 	if err != nil {
 		return nil, dataError(fmt.Errorf("读不了案例文件 %s：%w", file, err))
 	}

@@ -93,9 +93,9 @@ func (p *program) casesCommand() *cobra.Command {
 	search.Flags().IntVar(&matches, "limit", 3, "最多几个")
 
 	load := &cobra.Command{
-		Use: "import", Short: "从 JSONL 文件导入案例，编号相同的替换", Args: exactly(1, "请给出案例文件"), Annotations: map[string]string{"args": "文件"},
+		Use: "import", Short: "从 JSONL 文件导入案例，编号相同的替换", Args: exactly(1, `请给出案例文件，标准输入写 "-"`), Annotations: map[string]string{"args": "文件|-"},
 		Long:    "从 JSONL 文件导入案例，一行一个，字段见 qingting cases show --json。编号相同的会替换。\n有一行不合格就一行也不导入，并列出每一处问题。",
-		Example: "  qingting cases import 案例.jsonl --dry-run\n  qingting cases import 案例.jsonl",
+		Example: "  qingting cases import 案例.jsonl --dry-run\n  qingting cases import 案例.jsonl\n  cat 案例.jsonl | qingting cases import -",
 		RunE:    func(cmd *cobra.Command, args []string) error { return p.caseImport(cmd.Context(), f, args[0]) },
 	}
 	load.Flags().BoolVar(&f.dryRun, "dry-run", false, "只检查，不写入")
@@ -343,12 +343,17 @@ func (p *program) caseSearch(ctx context.Context, f caseFlags, query string) err
 }
 
 func (p *program) caseImport(ctx context.Context, f caseFlags, file string) error {
-	rows, err := readCaseFile(file)
+	in, _, err := p.open(file)
+	if err != nil {
+		return dataError(err)
+	}
+	defer in.Close()
+	rows, err := readCases(in, display(file))
 	if err != nil {
 		return err
 	}
 	if len(rows) == 0 {
-		return dataError(fmt.Errorf("案例文件 %s 里没有案例", file))
+		return dataError(fmt.Errorf("案例文件 %s 里没有案例", display(file)))
 	}
 	e, err := p.library(ctx, f, !f.dryRun)
 	if err != nil {

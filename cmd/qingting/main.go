@@ -16,10 +16,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -109,15 +112,96 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitPipe
 	case errors.As(err, &exit):
 		if exit.err != nil {
-			fmt.Fprintf(p.err, "错误：%v\n", exit.err)
+			fmt.Fprintf(p.err, "错误：%s\n", explain(exit.err))
 		}
 		return exit.code
 	case ctx.Err() != nil:
 		fmt.Fprintln(p.err, "已中断")
 		return exitInterrupt
 	}
-	fmt.Fprintf(p.err, "错误：%v\n", err)
+	fmt.Fprintf(p.err, "错误：%s\n", explain(err))
 	return exitInternal
+}
+
+// explain is the sentence of an error with what the operating system says in
+// it put in Chinese. Our sentences name the file already, so that the system's
+// operation and path are dropped.
+func explain(err error) string {
+	var (
+		number  syscall.Errno
+		file    *fs.PathError
+		link    *os.LinkError
+		network *net.OpError
+		call    *os.SyscallError
+	)
+	if !errors.As(err, &number) {
+		return err.Error()
+	}
+	said := []string{number.Error()}
+	if errors.As(err, &call) {
+		said = append(said, call.Error())
+	}
+	if errors.As(err, &network) {
+		said = append(said, network.Error())
+	}
+	if errors.As(err, &link) {
+		said = append(said, link.Error())
+	}
+	path := ""
+	if errors.As(err, &file) {
+		said = append(said, file.Error())
+		path = file.Path
+	}
+	text, reason := err.Error(), reasonOf(number)
+	slices.Reverse(said) // the widest first
+	for _, s := range said {
+		before, after, found := strings.Cut(text, s)
+		if !found {
+			continue
+		}
+		if path != "" && !strings.Contains(before+after, path) {
+			reason = path + " " + reason // our sentence has not named it
+		}
+		return before + reason + after
+	}
+	return text
+}
+
+// reasonOf says in Chinese why the operating system refused.
+func reasonOf(n syscall.Errno) string {
+	switch n {
+	case syscall.ENOENT:
+		return "文件不存在"
+	case syscall.EACCES, syscall.EPERM:
+		return "没有权限"
+	case syscall.EISDIR:
+		return "这是一个目录，不是文件"
+	case syscall.ENOTDIR:
+		return "路径中有一段不是目录"
+	case syscall.EEXIST:
+		return "已经存在"
+	case syscall.ENOTEMPTY:
+		return "目录不是空的"
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return "磁盘满了"
+	case syscall.EROFS:
+		return "文件系统是只读的"
+	case syscall.ENAMETOOLONG:
+		return "文件名太长"
+	case syscall.EMFILE, syscall.ENFILE:
+		return "打开的文件太多"
+	case syscall.EIO:
+		return "磁盘读写出错"
+	case syscall.EINVAL:
+		return "系统不接受这个参数"
+	case syscall.EADDRINUSE:
+		return "地址已被占用"
+	case syscall.EADDRNOTAVAIL:
+		return "本机没有这个地址"
+	case syscall.ECONNREFUSED:
+		return "对方拒绝连接"
+	}
+	return fmt.Sprintf("系统错误 %d", int(n))
 }
 
 func (p *program) command() *cobra.Command {

@@ -123,9 +123,12 @@ func TestHelpIsChinese(t *testing.T) {
 func TestVersion(t *testing.T) {
 	code, out, errOut := run(t, "", "version")
 	require.Equal(t, 0, code, errOut)
-	for _, want := range []string{"倾听 qingting", "提交", "模型", "句向量 bge", "词典", "内核", "标签   1.3"} {
+	for _, want := range []string{"倾听 qingting", "提交", "句向量 bge", "词典", "内核", "标签   1.3"} {
 		require.Contains(t, out, want)
 	}
+	// The model is the one that every analysis names.
+	_, analysis, _ := run(t, "客户：话费扣多了\n", "triage", "-", "--json", "--mode", "fast")
+	require.Regexp(t, `模型   `+decode(t, analysis).Model+`（.*\n权重   [0-9a-z]+\n词典   [0-9a-z]+\n`, out)
 }
 
 func TestTriageText(t *testing.T) {

@@ -146,7 +146,8 @@ func (e *engine) components(encoding bool) []web.Component {
 		library.Status, library.Detail = "loading", "正在计算案例向量，未算完的案例暂时只按词检索"
 	}
 	return []web.Component{
-		{Component: "model", Status: "ok", ID: e.ids.Model},
+		{Component: "model", Status: "ok", ID: e.ids.Analysis, Detail: "权重和词典合起来的编号，就是分析结果里的 model"},
+		{Component: "weights", Status: "ok", ID: e.ids.Model},
 		{Component: "lexicon", Status: "ok", ID: e.ids.Lexicon},
 		{Component: "encoder", Status: "ok", ID: e.ids.Encoder, Detail: e.ids.Kernel},
 		library,

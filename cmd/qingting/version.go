@@ -31,8 +31,8 @@ func (p *program) versionCommand() *cobra.Command {
 				return err
 			}
 			commit, dirty := commitOf()
-			_, err = fmt.Fprintf(p.out, "倾听 qingting %s\n提交   %s%s\n接口   %s\n标签   %s\n模型   %s\n句向量 %s\n词典   %s\n内核   %s\nGo     %s %s/%s\n",
-				version, commit, dirty, qingting.SchemaVersion, qingting.TaxonomyVersion, model.ID(), enc.ID(), lex.ID(), enc.Kernel(),
+			_, err = fmt.Fprintf(p.out, "倾听 qingting %s\n提交   %s%s\n接口   %s\n标签   %s\n模型   %s（权重和词典合起来，就是分析结果里的 model）\n权重   %s\n词典   %s\n句向量 %s\n内核   %s\nGo     %s %s/%s\n",
+				version, commit, dirty, qingting.SchemaVersion, qingting.TaxonomyVersion, hashOf(model.ID(), lex.ID()), model.ID(), lex.ID(), enc.ID(), enc.Kernel(),
 				runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},

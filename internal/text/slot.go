@@ -27,6 +27,10 @@ func (Slots) FindSlots(clean []rune, at time.Time) []qingting.SlotMatch {
 		out = append(out, qingting.SlotMatch{Kind: kind, Value: value, Start: start, End: end})
 	}
 	for _, p := range findPersonal(clean) {
+		if p.kind == qingting.SlotOrderNumber && isChatAccount(p.value) {
+			used.take(p.start, p.end, len(clean)) // masked as a number, but nobody's order
+			continue
+		}
 		add(p.kind, p.value, p.start, p.end)
 	}
 	for _, d := range FindDates(clean, at) {
@@ -40,6 +44,17 @@ func (Slots) FindSlots(clean []rune, at time.Time) []qingting.SlotMatch {
 	}
 	slices.SortFunc(out, func(a, b qingting.SlotMatch) int { return cmp.Compare(a.Start, b.Start) })
 	return out
+}
+
+// isChatAccount reports an account of a chat service that is written like an
+// order number: QQ123456789.
+func isChatAccount(v string) bool {
+	digits := strings.TrimLeft(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	switch v[:len(v)-len(digits)] {
+	case "QQ", "VX", "WX", "WEIXIN", "WECHAT":
+		return len(digits) >= 5 && len(digits) <= 11 && strings.Trim(digits, "0123456789") == ""
+	}
+	return false
 }
 
 // findProducts finds what a customer has bought or uses: a product noun, with
@@ -73,6 +88,10 @@ func findProducts(s []rune) []personal {
 			j++
 		}
 		noun := words.nouns.match(s, j)
+		if noun > 0 && brand == 0 && isNumberLabel(s, j, noun) {
+			i = j + noun - 1
+			continue
+		}
 		if noun > 0 && !words.not.at(s, j) {
 			end = j + noun
 		} else if !named {
@@ -82,6 +101,27 @@ func findProducts(s []rune) []personal {
 		i = end - 1
 	}
 	return out
+}
+
+// isNumberLabel reports that the noun at i only says what the number behind it
+// is: 手机13800138000, 手机：138 0013 8000. Models of phones are shorter.
+func isNumberLabel(s []rune, i, n int) bool {
+	switch string(s[i : i+n]) {
+	case "手机", "固话", "银行卡", "信用卡", "储蓄卡":
+	default:
+		return false
+	}
+	digits := 0
+	for _, r := range s[i+n:] {
+		switch {
+		case isDigit(r):
+			digits++
+		case digits == 0 && oneOf(r, ":：是为") || r == ' ' || r == '-':
+		default:
+			return digits >= 7
+		}
+	}
+	return digits >= 7
 }
 
 // model reads a model after a brand: P60 Pro, 15Pro Max, 14.
@@ -168,14 +208,14 @@ var productWords = sync.OnceValue(func() products {
 			衣服 上衣 外套 羽绒服 大衣 毛衣 卫衣 T恤 衬衫 裤子 牛仔裤 裙子 连衣裙 内衣 内裤 袜子 鞋 鞋子 运动鞋 跑鞋 皮鞋 靴子 凉鞋 拖鞋 包包 背包 书包 帽子 围巾 手套 皮带 眼镜 墨镜 项链 戒指 手镯 耳环 首饰 金条
 			面膜 口红 粉底 粉底液 精华 面霜 乳液 洗面奶 防晒霜 防晒 眼霜 爽肤水 卸妆水 气垫 眉笔 香水 洗发水 沐浴露 护发素 牙膏 洗衣液 纸巾 卫生纸 卫生巾 尿不湿 纸尿裤 奶瓶 奶粉 辅食 保健品 药品 药 口罩 隐形眼镜
 			外卖 套餐 蛋糕 奶茶 咖啡 牛奶 酸奶 零食 水果 蔬菜 牛肉 猪肉 海鲜 大闸蟹 火锅 烧烤 披萨 汉堡 炸鸡 面包 月饼 茶叶 白酒 红酒 啤酒 饮料 矿泉水 大米 食用油 坚果 狗粮 猫粮
-			宽带 光纤 流量 流量包 流量卡 话费 手机卡 电话卡 号卡 副卡 SIM卡 固话 彩铃 宽带套餐 手机套餐 国际漫游 增值业务 携号转网
+			宽带 宽频 光纤 流量 流量包 流量卡 话费 手机卡 电话卡 号卡 副卡 SIM卡 固话 彩铃 宽带套餐 手机套餐 国际漫游 增值业务 携号转网
 			信用卡 借记卡 储蓄卡 银行卡 贷款 房贷 车贷 网贷 消费贷 花呗 借呗 白条 理财 理财产品 基金 保险 车险 医疗险 重疾险 运费险 退货运费险 存款 定期存款 网银 手机银行 POS机 ETC
 			会员 年卡 月卡 健身卡 优惠券 代金券 礼品卡 购物卡 加油卡 充值卡 门票 电影票 演唱会门票 机票 火车票 高铁票 车票 酒店 民宿 房间 旅游 旅游团 签证 网约车 快车 顺风车 出租车 共享单车 租车 快递 包裹 课程 网课 培训班 驾校 健身房 美容院 物业费 物业 电梯 停车位 车位 暖气 供暖 水费 电费 燃气费 燃气 自来水 公交车 公交 地铁 社保 医保 公积金 社保卡 医保卡 居住证 驾照 营业执照`),
 		brands: newWordList(`华为 荣耀 小米 红米 苹果 三星 一加 真我 魅族 努比亚 中兴 联想 戴尔 惠普 华硕 宏碁 索尼 佳能 尼康 大疆 任天堂 微软 罗技 海尔 美的 格力 海信 创维 长虹 康佳 西门子 博世 松下 夏普 东芝 飞利浦 老板 方太 九阳 苏泊尔 小天鹅 奥克斯 志高 石头 科沃斯 追觅 添可 戴森 云米 米家 小度 天猫精灵 安踏 李宁 特步 耐克 阿迪达斯 优衣库 海澜之家 雅诗兰黛 兰蔻 欧莱雅 完美日记 花西子 特斯拉 比亚迪 蔚来 理想 小鹏 雅迪 爱玛 移动 联通 电信 广电 建行 工行 农行 招行 中行 交行 浦发 中信 平安 民生 光大
 			OPPO vivo realme Redmi iQOO HUAWEI Xiaomi Apple iPhone iPad Macbook iMac AirPods Samsung ThinkPad Thinkbook Kindle Switch PS5 PS4 Xbox GoPro Beats Bose JBL Sony Dell Lenovo Nike Adidas TCL SKII`),
 		lines: newWordList(`iPhone iPad Macbook iMac AirPods Kindle PS5 PS4 Xbox GoPro Switch 天猫精灵`),
 		// Words that only begin like a product.
-		not: newWordList(`药店 床上用品店 包裹着 包包子 酒店员 手表示 流量大 会员工 保险起见 保险一点 防晒伤 旅游局 物业公司 物业经理 房间隔 精华帖 床前 床位 监控室 快递员 快递小哥 快递公司 快递费 快递单 快递站 快递柜 外卖员 外卖小哥 外卖平台 网约车司机 出租车司机 公交站 地铁站 酒店前台 基金会 保险公司 药监`),
+		not: newWordList(`手机号 手机尾号 药店 床上用品店 包裹着 包包子 酒店员 手表示 流量大 会员工 保险起见 保险一点 防晒伤 旅游局 物业公司 物业经理 房间隔 精华帖 床前 床位 监控室 快递员 快递小哥 快递公司 快递费 快递单 快递站 快递柜 外卖员 外卖小哥 外卖平台 网约车司机 出租车司机 公交站 地铁站 酒店前台 基金会 保险公司 药监`),
 	}
 	p.brands.brand = true
 	return p

@@ -226,6 +226,9 @@ func (s *source) open(name string) error {
 		s.set = set
 	default:
 		s.set = detectCharset(sample, err == io.EOF)
+		if s.set.name == "gb18030" && looksBig5(sample) {
+			return errorAt(0, "bad_encoding", "", "这份输入看起来是繁体的 Big5 编码，请加上 --charset big5；如果确实是 GBK，请加上 --charset gbk")
+		}
 		s.open8 = s.set.name == "utf-8" && ascii(sample)
 	}
 	return nil
@@ -325,15 +328,20 @@ func (s *source) readLine() (line, error) {
 	s.decide(buf)
 	text, _, bad := s.set.decode(buf, true)
 	if bad >= 0 {
-		out.err = s.badByte(out.no, start+int64(bad))
+		out.err = s.badByte(out.no, start+int64(bad), buf)
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	out.text = string(bytes.TrimSuffix(text, []byte("\r")))
 	return out, nil
 }
 
-func (s *source) badByte(no int, offset int64) *Error {
-	e := errorAt(no, "bad_encoding", "", "第 %d 个字节（偏移 %d）不是有效的 %s 编码，请用 --charset 指明正确的字符集，或把文件另存为 UTF-8", offset+1, offset, strings.ToUpper(s.set.name))
+// badByte is the error of a byte; around are those read with it.
+func (s *source) badByte(no int, offset int64, around []byte) *Error {
+	hint := "请用 --charset 指明正确的字符集"
+	if looksBig5(around) {
+		hint = "看起来是繁体的 Big5，请用 --charset big5"
+	}
+	e := errorAt(no, "bad_encoding", "", "第 %d 个字节（偏移 %d）不是有效的 %s 编码，%s，或把文件另存为 UTF-8", offset+1, offset, strings.ToUpper(s.set.name), hint)
 	e.Offset = offset
 	return e
 }
@@ -354,7 +362,7 @@ func (s *source) Read(p []byte) (int, error) {
 		text, used, bad := s.set.decode(raw, s.ended)
 		if bad >= 0 {
 			s.lines += bytes.Count(raw[:bad], []byte("\n"))
-			return 0, s.badByte(s.lines+1, s.offset+int64(bad))
+			return 0, s.badByte(s.lines+1, s.offset+int64(bad), raw)
 		}
 		s.rest = bytes.Clone(text)
 		s.lines += bytes.Count(s.rest, []byte("\n"))
@@ -410,6 +418,32 @@ func detectCharset(sample []byte, whole bool) charset {
 		return gb
 	}
 	return utf
+}
+
+// looksBig5 reports bytes that are most likely traditional Chinese in Big5. Its
+// common characters begin with A1 to C6, and two in five end below A1, where
+// GBK has rare characters only, most of which begin outside of that range.
+// That is sure enough to ask, not to decide.
+func looksBig5(b []byte) bool {
+	pairs, common, low := 0, 0, 0
+	for i := 0; i+1 < len(b); i++ {
+		if b[i] < utf8.RuneSelf {
+			continue
+		}
+		lead, trail := b[i], b[i+1]
+		if lead < 0xA1 || lead > 0xF9 || trail < 0x40 || trail > 0x7E && trail < 0xA1 || trail == 0xFF {
+			return false
+		}
+		pairs++
+		if lead <= 0xC6 {
+			common++
+		}
+		if trail <= 0x7E {
+			low++
+		}
+		i++
+	}
+	return pairs > 1 && 10*common >= 9*pairs && 5*low >= pairs
 }
 
 // plausible is the share of characters, in [0, 1], that Chinese customers use;

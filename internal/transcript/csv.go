@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/qingting-ai/qingting"
 )
@@ -358,23 +359,48 @@ func detectFormat(sample []byte, whole bool) Format {
 	first = bytes.TrimSpace(first)
 	inner := bytes.TrimLeft(trimmed[1:], " \t\r\n")
 	switch {
-	case trimmed[0] == '{' && (len(inner) == 0 || inner[0] == '"' || inner[0] == '}'):
+	// {你好} and 【…】 are what a customer types; no JSON begins like that.
+	case trimmed[0] == '{' && (len(inner) == 0 || inner[0] < utf8.RuneSelf):
 		// A first line that ends what it opens is one record of many.
-		if !more && !whole || json.Valid(first) || (first[len(first)-1] == '}' && bytes.HasPrefix(rest, []byte("{"))) {
+		if !more && !whole || json.Valid(first) || (first[len(first)-1] == '}' && bytes.HasPrefix(rest, []byte("{"))) || hasRecordLine(rest) {
 			return FormatJSONL
 		}
 		return FormatJSON
-	case trimmed[0] == '[' && (len(inner) == 0 || inner[0] == '{' || inner[0] == '[' || inner[0] == ']'):
-		if more && json.Valid(first) && bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte("[")) {
+	case trimmed[0] == '[' && (len(inner) == 0 || strings.IndexByte(`{["]`, inner[0]) >= 0 || bytes.Contains(first, []byte(`{"`)) || hasRecordLine(rest)):
+		if more && json.Valid(first) && bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte("[")) || hasRecordLine(rest) {
 			return FormatJSONL
 		}
 		return FormatJSON
 	case whole && trimmed[0] == '[' && json.Valid(trimmed):
 		return FormatJSON // [1,2] is a mistake worth naming, not what a customer says
+	case isScalar(first) && hasRecordLine(rest):
+		return FormatJSONL
+	case whole && isScalar(bytes.TrimSpace(trimmed)):
+		return FormatJSON // null is a program's mistake
 	}
 	cols, ok := readHeader(strings.Split(string(first), string(delimiter(trimmed))))
 	if ok && (cols.id >= 0 || cols.role >= 0 || headingOf(string(first)) == "text" || cols.at >= 0) {
 		return FormatCSV
 	}
 	return FormatText
+}
+
+// isScalar reports null, true, false or a number.
+func isScalar(b []byte) bool {
+	return len(b) > 0 && b[0] != '"' && b[0] != '{' && b[0] != '[' && json.Valid(b)
+}
+
+// hasRecordLine looks for a line that is a whole conversation: then the input
+// has one a line, whatever its first line is.
+func hasRecordLine(rest []byte) bool {
+	for l := range bytes.Lines(rest) {
+		l = bytes.TrimSpace(l)
+		if len(l) > 1 && l[0] == '{' && l[len(l)-1] == '}' && bytes.Contains(l, []byte(`"messages"`)) && json.Valid(l) {
+			return true
+		}
+		if len(l) > 1 && l[0] == '[' && l[len(l)-1] == ']' && bytes.Contains(l, []byte(`"role"`)) && json.Valid(l) {
+			return true
+		}
+	}
+	return false
 }

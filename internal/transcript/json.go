@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -238,7 +239,7 @@ func parseRecord(v value) Record {
 				return w.addMessage(&rec.Transcript, fmt.Sprintf("[%d]", i))
 			})
 		default:
-			err = errorAt(v.line, "wrong_type", "", "应当是一个会话对象 {\"messages\":[…]}，却是%s", kindOf(next))
+			err = errorAt(v.line, "wrong_type", "", "应当是一个会话对象 {\"messages\":[…]}，却是%s；如果这是客户说的话，请在前面写上 客户：", kindOf(next))
 		}
 	}
 	rec.ID = rec.Transcript.ID
@@ -591,7 +592,11 @@ func (w *walker) seq(path string, to *int) error {
 	if err != nil {
 		return err
 	}
-	if *to, err = strconv.Atoi(n.String()); err != nil {
+	switch *to, err = strconv.Atoi(n.String()); {
+	case errors.Is(err, strconv.ErrRange):
+		*to = 0
+		return w.fail(start, "bad_seq", path, "这个编号太大，最大是 %d", math.MaxInt)
+	case err != nil:
 		return w.fail(start, "wrong_type", path, "应当是整数")
 	}
 	if *to < 1 { // 0 would mean that there is none
@@ -639,19 +644,23 @@ func (w *walker) asr(path string, to **qingting.ASR) error {
 			if w.null() {
 				return nil
 			}
+			start := w.skip()
 			n, err := w.number(at)
 			if err != nil {
 				return err
 			}
 			f, err := n.Float64()
 			if err != nil {
-				return w.fail(w.skip(), "wrong_type", at, "这个数字太大")
+				return w.fail(start, "wrong_type", at, "这个数字太大")
 			}
-			if key == "confidence" {
-				out.Confidence = f
-			} else {
+			if key == "rate_cpm" {
 				out.RateCPM = f
+				return nil
 			}
+			if f < 0 || f > 1 {
+				return w.fail(start, "bad_confidence", at, "识别置信度应当在 0 到 1 之间，百分数请除以 100")
+			}
+			out.Confidence = f
 			return nil
 		}
 		return w.ignore(at)

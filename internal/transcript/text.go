@@ -26,7 +26,9 @@ func speakers() map[qingting.Role]string {
 type grammar struct {
 	roles   map[string]qingting.Role
 	turn    *regexp.Regexp // a line on which somebody begins to speak
-	head    *regexp.Regexp // the speaker and the time on a line of their own
+	bare    *regexp.Regexp // the same with the speaker in brackets, which needs no colon
+	head    *regexp.Regexp // the speaker and the time, no colon, and perhaps words
+	opening *regexp.Regexp // how a line of an unknown speaker may begin
 	dressed *regexp.Regexp // a line dressed like a turn whose speaker is unknown
 	rule    *regexp.Regexp // --- between conversations
 }
@@ -61,7 +63,12 @@ func newGrammar() *grammar {
 		turn: regexp.MustCompile(`(?i)^\s*` + before +
 			`(?:` + role + name + `|[\[【(（]` + role + `[\]】)）]|[^\s：:，。,.!！?？]{1,12}[\[【(（]` + role + `[\]】)）]|[^\s：:，。,.!！?？]{1,12}[-_/|]` + role + `)` +
 			behind + `\s*[：:](.*)$`),
-		head:    regexp.MustCompile(`(?i)^\s*` + role + name + `\s*[\[(（]?\s*(` + stamp + `)\s*[\])）]?\s*$`),
+		bare: regexp.MustCompile(`(?i)^\s*` + before + `(?:[\[【(（]` + role + `[\]】)）]|【` + role + name + `】)` + behind + `\s*[：:]?(.*)$`),
+		// Words may follow the time after a space, so that 客服 10:21前要给我
+		// 答复 stays the customer's sentence.
+		head: regexp.MustCompile(`(?i)^\s*` + role + name + `\s*[\[(（]?\s*(` + stamp + `)\s*[\])）]?(?:\s*$|\s*[：:]\s*(.*)$|\s+(.*)$)`),
+		// Groups: 【label】, label and colon, a known word without colon.
+		opening: regexp.MustCompile(`(?i)^\s*` + before + `(?:【([^】\s：:，。]{1,8})】|([\p{L}_][^\s：:，。,.!！?？、；;]{0,7})\s*[：:]|` + role + `(?:[ \t　|>\-—]|$))`),
 		dressed: regexp.MustCompile(`^\s*(?:[\[(（【<]\s*` + stamp + `\s*[\])）】>]|` + date + `[ T\t]*` + clock + `)\s*([^\s：:，。,.!！?？\d][^\s：:，。,.!！?？]{0,11})\s*[：:]`),
 		rule:    regexp.MustCompile(`^\s*(?:-{3,}|={3,}|\*{3,}|—{3,}|－{3,}|＝{3,})\s*$`),
 	}
@@ -82,10 +89,11 @@ type turn struct {
 // parse reads the beginning of a turn.
 func (g *grammar) parse(s string) (turn, bool) {
 	// Most lines need no pattern: 客户：… begins a turn, and a line without a
-	// colon near its beginning does not.
-	colon := strings.IndexAny(s[:min(len(s), 200)], ":：")
+	// colon or a bracket near its beginning does not.
+	start := s[:min(len(s), 200)]
+	colon := strings.IndexAny(start, ":：")
 	if colon < 0 {
-		return turn{}, false
+		return g.parseBare(s)
 	}
 	if role := g.roleOf(s[:colon]); role != "" {
 		_, size := utf8.DecodeRuneInString(s[colon:])
@@ -93,7 +101,10 @@ func (g *grammar) parse(s string) (turn, bool) {
 	}
 	// The colon of 客户 10:40 belongs to the clock, so this form comes first.
 	if m := g.head.FindStringSubmatch(s); m != nil {
-		return turn{role: g.roleOf(m[1]), at: parseTime(m[2])}, true
+		return turn{role: g.roleOf(m[1]), at: parseTime(m[2]), text: strings.TrimSpace(m[3] + m[4])}, true
+	}
+	if t, ok := g.parseBare(s); ok {
+		return t, true
 	}
 	if m := g.turn.FindStringSubmatch(s); m != nil {
 		// Groups: two places for the time before, four for the role, one for
@@ -101,6 +112,98 @@ func (g *grammar) parse(s string) (turn, bool) {
 		return turn{role: g.roleOf(m[3] + m[4] + m[5] + m[6]), at: parseTime(m[1] + m[2] + m[7]), text: strings.TrimSpace(m[8])}, true
 	}
 	return turn{}, false
+}
+
+// parseBare reads the beginning of a turn whose speaker stands in brackets
+// with or without a colon: 【客户】我的快递呢.
+func (g *grammar) parseBare(s string) (turn, bool) {
+	if !strings.ContainsAny(s[:min(len(s), 200)], "]】)）") {
+		return turn{}, false
+	}
+	m := g.bare.FindStringSubmatch(s)
+	if m == nil {
+		return turn{}, false
+	}
+	return turn{role: g.roleOf(m[3] + m[4]), at: parseTime(m[1] + m[2] + m[5]), text: strings.TrimSpace(m[6])}, true
+}
+
+// labels collects how the lines begin that nobody is named on, to tell a
+// dialogue of unknown speakers from one customer's words.
+type labels struct {
+	order []string              // as they came
+	lines map[string]int        // that begin with this label
+	turns map[string]int        // messages of known speakers in which it occurs
+	last  map[string]int        // number of the message it was seen in last
+	known map[qingting.Role]int // lines that begin with a known word, but no colon
+}
+
+// add looks at one line; turn is the number of the message it would belong to.
+func (l *labels) add(g *grammar, s string, turn int) {
+	m := g.opening.FindStringSubmatch(s)
+	if m == nil {
+		return
+	}
+	if l.lines == nil {
+		*l = labels{lines: map[string]int{}, turns: map[string]int{}, last: map[string]int{}, known: map[qingting.Role]int{}}
+	}
+	if m[5] != "" && m[5] != "我" {
+		l.known[g.roleOf(m[5])]++
+		return
+	}
+	label := m[3] + m[4]
+	if label == "" || isField(label) {
+		return
+	}
+	if l.lines[label] == 0 {
+		l.order = append(l.order, label)
+	}
+	l.lines[label]++
+	if l.last[label] != turn+1 {
+		l.last[label] = turn + 1
+		l.turns[label]++
+	}
+}
+
+// isField tells what a customer fills in (订单号：…) from who is speaking. The
+// last word of the label decides.
+func isField(label string) bool {
+	for _, w := range strings.Fields(`号 码 时间 日期 电话 手机 地址 姓名 名字 名称 金额 价格 单价 费用 余额 问题 情况 原因 经过 诉求 要求 需求 请求 目的 备注 说明 描述 内容 标题
+		商品 产品 品牌 型号 规格 颜色 尺码 尺寸 数量 款式 链接 图片 截图 照片 视频 证据 附件 订单 网址 http https 邮箱 微信 QQ 状态 结果 结论 总结 补充 另外 还有 注 注意 PS
+		第一 第二 第三 其一 其二 首先 其次 最后 上午 下午 中午 晚上 今天 昨天 前天 早上 次`) {
+		if len(label) >= len(w) && strings.EqualFold(label[len(label)-len(w):], w) {
+			return true
+		}
+	}
+	return false
+}
+
+// speakers names the labels of a dialogue, nil when it is none. lines counts
+// the lines that are not blank; spoken says that known speakers occur too.
+func (l *labels) speakers(g *grammar, lines int, spoken bool) []string {
+	if spoken {
+		// Between known speakers a label that comes back under another message
+		// is somebody else, not part of what was said.
+		var out []string
+		for _, label := range l.order {
+			if l.turns[label] > 1 {
+				out = append(out, label)
+			}
+		}
+		return out
+	}
+	if l.known[qingting.RoleCustomer] > 0 && len(l.known) > 1 {
+		return []string{"客户", "客服"}
+	}
+	n, short := 0, true
+	for _, label := range l.order {
+		n += l.lines[label]
+		short = short && (utf8.RuneCountInString(label) == 1 && strings.Contains("甲乙丙丁问答", label) || len(label) == 1)
+	}
+	// Half of the lines, because a message may have several.
+	if n < 2 || 2*n < lines || len(l.order) > 6 || n == len(l.order) && !short {
+		return nil
+	}
+	return l.order
 }
 
 // parseTime reads a date with a time of day; a clock alone says nothing about
@@ -125,7 +228,9 @@ type textReader struct {
 	src     *source
 	grammar *grammar
 	single  bool
-	ahead   *line // the line that ended the conversation before
+	ahead   *line  // the line that ended the conversation before
+	queue   []line // the rest of a line that was split at its carriage returns
+	extra   int    // lines that were gained by splitting
 }
 
 func newTextReader(src *source, single bool) *textReader {
@@ -138,7 +243,42 @@ func (r *textReader) readLine() (line, error) {
 		r.ahead = nil
 		return l, nil
 	}
-	return r.src.readLine()
+	if len(r.queue) > 0 {
+		l := r.queue[0]
+		r.queue = r.queue[1:]
+		return l, nil
+	}
+	l, err := r.src.readLine()
+	if err != nil {
+		return line{}, err
+	}
+	l.no += r.extra
+	if l.err != nil && r.extra > 0 {
+		e := *l.err
+		e.Line, l.err = l.no, &e
+	}
+	if !strings.Contains(l.text, "\r") {
+		return l, nil
+	}
+	r.queue = splitLine(l)
+	r.extra += len(r.queue) - 1
+	l, r.queue = r.queue[0], r.queue[1:]
+	return l, nil
+}
+
+// splitLine ends lines at lone carriage returns too, as old Macs and some
+// chat tools write them. An error stays with the piece that has the bad bytes.
+func splitLine(l line) []line {
+	var out []line
+	for i, text := range strings.Split(strings.TrimRight(l.text, "\r"), "\r") {
+		piece := line{no: l.no + i, text: text}
+		if l.err != nil && strings.ContainsRune(text, utf8.RuneError) {
+			e := *l.err
+			e.Line, piece.err = piece.no, &e
+		}
+		out = append(out, piece)
+	}
+	return out
 }
 
 func (r *textReader) next() (Record, error) {
@@ -149,6 +289,7 @@ func (r *textReader) next() (Record, error) {
 		lines  int // that are not blank
 		loose  int // line of the first words that nobody is named for
 		spoken bool
+		heads  labels
 	)
 	for {
 		l, err := r.readLine()
@@ -198,6 +339,9 @@ func (r *textReader) next() (Record, error) {
 		default:
 			b.add(blank, l.text)
 		}
+		if !begins {
+			heads.add(r.grammar, l.text, len(b.messages))
+		}
 		if !begins && rec.Err == nil {
 			// A line dressed like a turn belongs to somebody else than the
 			// speaker before it; guessing who would put words in his mouth.
@@ -219,6 +363,9 @@ func (r *textReader) next() (Record, error) {
 		return Record{}, io.EOF
 	}
 	rec.Transcript.Messages = b.finish()
+	if who := heads.speakers(r.grammar, lines, spoken); len(who) > 0 && rec.Err == nil {
+		rec.Err = errorAt(rec.Line, "unknown_role", "", "看起来是几个人的对话，但是认不出“%s”是谁；请在每句开头写 客户：、客服：、机器人： 或 系统：", strings.Join(who, "”“"))
+	}
 	if !spoken && lines > 1 {
 		rec.Note = "没有“客户：/客服：”这样的标签，全部当作客户的话；如果里面有客服的话，请在每句开头写明说话人"
 	}

@@ -198,7 +198,7 @@ func (r *Reader) Next() (Record, error) {
 		rec.ID = rec.Transcript.ID
 	}
 	if rec.Err != nil {
-		rec.Transcript = qingting.Transcript{}
+		rec.Transcript, rec.Note = qingting.Transcript{}, "" // how it was read no longer matters
 	}
 	return rec, nil
 }
@@ -221,27 +221,34 @@ func (r *Reader) All() iter.Seq2[Record, error] {
 
 // One reads exactly one conversation.
 func One(r io.Reader, opts Options) (qingting.Transcript, error) {
+	rec, err := OneRecord(r, opts)
+	return rec.Transcript, err
+}
+
+// OneRecord reads exactly one conversation and tells how it was read. With an
+// error the record is empty.
+func OneRecord(r io.Reader, opts Options) (Record, error) {
 	opts.Single = true
 	in, err := NewReader(r, opts)
 	if err != nil {
-		return qingting.Transcript{}, err
+		return Record{}, err
 	}
 	rec, err := in.Next()
 	if err != nil {
-		return qingting.Transcript{}, err
+		return Record{}, err
 	}
 	if rec.Err != nil {
-		return qingting.Transcript{}, rec.Err
+		return Record{}, rec.Err
 	}
 	switch more, err := in.Next(); {
 	case err == nil && codeOf(more.Err) == "bad_json":
-		return qingting.Transcript{}, more.Err // something behind the conversation
+		return Record{}, more.Err // something behind the conversation
 	case err == nil:
-		return qingting.Transcript{}, errorAt(more.Line, "more_than_one", "", "这里又开始了一个会话，一次只接受一个；多个会话请用 qingting triage 批量处理")
+		return Record{}, errorAt(more.Line, "more_than_one", "", "这里又开始了一个会话，一次只接受一个；多个会话请用 qingting triage 批量处理")
 	case err != io.EOF:
-		return qingting.Transcript{}, err
+		return Record{}, err
 	}
-	return rec.Transcript, nil
+	return rec, nil
 }
 
 func codeOf(err error) string {

@@ -552,7 +552,7 @@ func TestFormats(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{
 		"客户：一\n客服：二", "{\"messages\":[{\"role\":\"customer\",\"text\":\"\\ud83d\\ude21\"}]}", "[{\"role\":\"agent\",\"text\":\"\"}]",
-		"会话编号,角色,内容\na,客户,\"一\n\"\"\"", "\xFF\xFE\xA2\x5B\x0A\x00", "\xBF\xCD\xBB\xA7\xA3\xBA", "[[]]", "[{}]x", "\"", "---\n===", "{\"messages\":[{\"role\":\"customer\",\"text\":\"\\u", "\n\xff",
+		"会话编号,角色,内容\na,客户,\"一\n\"\"\"", "\xFF\xFE\xA2\x5B\x0A\x00", "\xBF\xCD\xBB\xA7\xA3\xBA", "[[]]", "[{}]x", "客户：一\r客服：二", "【客户】一\n(客服) 10:21 二", "A：一\nB：二", "{bad\n{\"messages\":[]}", "null", "\xab\xc8\xa4\xe1", "\"", "---\n===", "{\"messages\":[{\"role\":\"customer\",\"text\":\"\\u", "\n\xff",
 	} {
 		f.Add([]byte(s), uint8(0), uint8(0))
 		f.Add([]byte(s), uint8(3), uint8(2))
@@ -631,4 +631,147 @@ func TestUnlabelledLinesAreNoted(t *testing.T) {
 		require.NoError(t, rec.Err)
 		require.Equal(t, noted, rec.Note != "", "%q", in)
 	}
+}
+
+// TestLabelsWithoutColon: chat tools write the speaker in many ways; none of
+// them may make the agent's words the customer's.
+func TestLabelsWithoutColon(t *testing.T) {
+	for in, want := range map[string][]said{
+		"【客户】我想问下发票怎么开\n【客服】您可以去12315投诉我们":          {{customer, "我想问下发票怎么开"}, {agent, "您可以去12315投诉我们"}},
+		"[客服]您好\n（客户）在吗😡\n(系统) 已转接\n【机器人】：请稍等":      {{agent, "您好"}, {customer, "在吗😡"}, {system, "已转接"}, {bot, "请稍等"}},
+		"【客户】\n发票呢\n【客服小美】\n您好":                     {{customer, "发票呢"}, {agent, "您好"}},
+		"10:21 【客户】发票呢\n[10:22]【客服】您好":              {{customer, "发票呢"}, {agent, "您好"}},
+		"【客户】10:21 发票呢\n【客服】2026-03-01 10:22:05 您好": {{customer, "发票呢"}, {agent, "您好"}},
+		"客户 10:21 发票呢\n客服小美 10:22:05 您好\n客户 10:23":  {{customer, "发票呢"}, {agent, "您好"}, {customer, ""}},
+		"客户 10:21：发票呢\n客服 10:22:05: 您好":             {{customer, "发票呢"}, {agent, "您好"}},
+		"客户 2026-03-01 10:21\t发票呢\n客服 10:22\n您好":    {{customer, "发票呢"}, {agent, "您好"}},
+		"客户：发票呢\r客服：您好\r\r客户：好\r\n":                 {{customer, "发票呢"}, {agent, "您好"}, {customer, "好"}},
+		"客户：[微笑]发票呢\n[微笑]谢谢":                        {{customer, "[微笑]发票呢\n[微笑]谢谢"}},
+		"订单号：A1\n问题：没收到\n订单号：A2\n问题：也没收到":           {{customer, "订单号：A1\n问题：没收到\n订单号：A2\n问题：也没收到"}},
+		"客户：我要退\n颜色：红\n颜色：黑\n客服：好的":                 {{customer, "我要退\n颜色：红\n颜色：黑"}, {agent, "好的"}},
+		"客服 他们一直不回我\n我 等了三天":                        {{customer, "客服 他们一直不回我\n我 等了三天"}},
+	} {
+		tr, err := One(strings.NewReader(in), Options{Format: FormatText})
+		require.NoError(t, err, "%q", in)
+		var got []said
+		for _, m := range tr.Messages {
+			got = append(got, said{m.Role, m.Text})
+		}
+		require.Equal(t, want, got, "%q", in)
+	}
+}
+
+// TestUnknownSpeakersAreRefused: a dialogue nobody can be told apart in is
+// better refused than taken for one customer's words.
+func TestUnknownSpeakersAreRefused(t *testing.T) {
+	for in, want := range map[string]string{
+		"A：发票怎么开\nB：您去投诉我们":                     "“A”“B”",
+		"a: 发票怎么开\rb: 您去投诉我们":                   "“a”“b”",
+		"小王：发票呢\n小美：您好\n我查一下\n小王：快点":            "“小王”“小美”",
+		"【旺旺】发票呢\n【小二】您好\n【旺旺】快点":               "“旺旺”“小二”",
+		"10:21 小王：发票呢\n10:22 小美：您好\n10:23 小王：快": "“小王”“小美”",
+		"客户：发票呢\n小美：您好\n客户：在吗\n小美：在的":           "“小美”",
+		"客户 发票呢\n客服 您好":                         "“客户”“客服”",
+		"客户\n发票呢\n客服\n您好":                       "“客户”“客服”",
+		"10:21 客户 发票呢\n10:22 客服 您好":             "“客户”“客服”",
+	} {
+		_, err := One(strings.NewReader(in), Options{})
+		require.Equal(t, "unknown_role", mustCode(t, err), "%q", in)
+		require.ErrorContains(t, err, want, "%q", in)
+		require.ErrorContains(t, err, "客户：", "%q", in)
+	}
+}
+
+// TestLoneCarriageReturns: lines are counted, and the conversations after a
+// bad one still read.
+func TestLoneCarriageReturns(t *testing.T) {
+	got, fatal := readAll(t, strings.NewReader("客户：一\r客服：二\r\r客户：\xff\r\r客户：三\n客服：四\n\n客户：五"), Options{Charset: "utf-8"})
+	require.Empty(t, fatal)
+	require.Equal(t, []outcome{
+		{line: 1, said: []said{{customer, "一"}, {agent, "二"}}},
+		{line: 4, err: "bad_encoding"},
+		{line: 6, said: []said{{customer, "三"}, {agent, "四"}}},
+		{line: 9, said: []said{{customer, "五"}}},
+	}, got)
+}
+
+// TestBracesAreJSON: what begins like JSON is read as JSON, so that one broken
+// line does not make the rest a customer's words.
+func TestBracesAreJSON(t *testing.T) {
+	const seven = `{"id":"7","messages":[{"role":"customer","text":"一"}]}`
+	ok := outcome{line: 2, id: "7", said: []said{{customer, "一"}}}
+	for in, want := range map[string][]outcome{
+		"{bad\n" + seven:                              {{line: 1, err: "bad_json"}, ok},
+		"{\"id\":1,\n" + seven + "\n{bad":             {{line: 1, err: "bad_json"}, ok, {line: 3, err: "bad_json"}},
+		"null\n" + seven:                              {{line: 1, err: "wrong_type"}, ok},
+		"[bad\n" + seven:                              {{line: 1, err: "bad_json"}, ok},
+		"[bad\n[{\"role\":\"agent\",\"text\":\"二\"}]": {{line: 1, err: "bad_json"}, {line: 2, said: []said{{agent, "二"}}}},
+		"null":       {{line: 1, err: "wrong_type"}},
+		" true\n":    {{line: 1, err: "wrong_type"}},
+		"12.5":       {{line: 1, err: "wrong_type"}},
+		"{你好":        {{line: 1, said: []said{{customer, "{你好"}}}},
+		"12315\n还我钱": {{line: 1, said: []said{{customer, "12315\n还我钱"}}}},
+	} {
+		got, fatal := readAll(t, strings.NewReader(in), Options{})
+		require.Empty(t, fatal, "%q", in)
+		require.Equal(t, want, got, "%q", in)
+	}
+	_, fatal := readAll(t, strings.NewReader("{bad\n{bad"), Options{})
+	require.Equal(t, "bad_json", fatal)
+	_, err := One(strings.NewReader("null"), Options{})
+	require.ErrorContains(t, err, "却是null")
+	require.ErrorContains(t, err, "客户：")
+}
+
+func TestNumbersOutOfRange(t *testing.T) {
+	for field, want := range map[string]string{
+		`"seq":99999999999999999999`:     "messages[0].seq：这个编号太大",
+		`"seq":1.5`:                      "messages[0].seq：应当是整数",
+		`"asr":{"confidence":1.01}`:      "messages[0].asr.confidence：识别置信度应当在 0 到 1 之间",
+		`"asr":{"confidence":-0.1}`:      "messages[0].asr.confidence：识别置信度应当在 0 到 1 之间",
+		`"asr":{"x":1,"rate_cpm":1e999}`: "messages[0].asr.rate_cpm：这个数字太大",
+	} {
+		_, err := One(strings.NewReader(`{"messages":[{"role":"customer","text":"一",`+field+`}]}`), Options{})
+		require.ErrorContains(t, err, want, field)
+	}
+	_, err := One(strings.NewReader(`{"messages":[{"role":"customer","text":"一","asr":{"confidence":1,"rate_cpm":300}}]}`), Options{})
+	require.NoError(t, err)
+}
+
+// TestBig5IsHinted: Big5 is never guessed, but whoever sends it is told what
+// to say.
+func TestBig5IsHinted(t *testing.T) {
+	for _, in := range []string{"客戶：網路又斷了，打了三次電話沒人理\n客服：您好，很抱歉造成您的困擾", "退錢"} {
+		big5, err := traditionalchinese.Big5.NewEncoder().Bytes([]byte(in))
+		require.NoError(t, err)
+		for _, set := range []string{"", "utf-8"} {
+			_, err := One(bytes.NewReader(big5), Options{Charset: set})
+			require.Equal(t, "bad_encoding", mustCode(t, err), "%s %q", in, set)
+			require.ErrorContains(t, err, "--charset big5", "%s %q", in, set)
+		}
+	}
+	for _, in := range []string{"网速又掉了，打了三次电话没人理，退钱", "退錢，網路又斷了，打了三次電話沒人理", "喆喆的快递丢了", "abc 好的"} {
+		gbk, err := simplifiedchinese.GB18030.NewEncoder().Bytes([]byte(in))
+		require.NoError(t, err)
+		tr, err := One(bytes.NewReader(gbk), Options{})
+		require.NoError(t, err, in)
+		require.Equal(t, in, tr.Messages[0].Text)
+	}
+}
+
+// TestNoNoteBesideAnError: how a conversation was read does not matter when it
+// could not be.
+func TestNoNoteBesideAnError(t *testing.T) {
+	r, err := NewReader(strings.NewReader("在吗\n我的快递\xff呢\n急"), Options{Charset: "utf-8"})
+	require.NoError(t, err)
+	rec, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, "bad_encoding", mustCode(t, rec.Err))
+	require.Empty(t, rec.Note)
+}
+
+func TestNoteTravels(t *testing.T) {
+	rec, err := OneRecord(strings.NewReader("在吗\n我的快递呢"), Options{})
+	require.NoError(t, err)
+	require.Contains(t, rec.Note, "全部当作客户的话")
 }

@@ -43,10 +43,11 @@ func (s *Server) analyze(c *gin.Context) error {
 			return problem(http.StatusBadRequest, "bad_parameter", "mode 只能是 full 或 fast")
 		}
 	}
-	t, err := conversation(c, transcript.FormatText)
+	read, err := conversation(c, transcript.FormatText)
 	if err != nil {
 		return err
 	}
+	t := read.Transcript
 	runes := 0
 	for i := range t.Messages {
 		runes += utf8.RuneCountInString(t.Messages[i].Text)
@@ -63,27 +64,32 @@ func (s *Server) analyze(c *gin.Context) error {
 
 // conversation reads the one conversation of a request. text is the format of
 // text/plain.
-func conversation(c *gin.Context, text transcript.Format) (qingting.Transcript, error) {
+func conversation(c *gin.Context, text transcript.Format) (transcript.Record, error) {
 	data, media, charset, err := body(c, "application/json", "text/plain")
 	if err != nil {
-		return qingting.Transcript{}, err
+		return transcript.Record{}, err
 	}
 	format := transcript.FormatJSON
 	if media == "text/plain" {
 		format = text
 	}
-	return transcript.One(bytes.NewReader(data), transcript.Options{Format: format, Charset: charset})
+	return transcript.OneRecord(bytes.NewReader(data), transcript.Options{Format: format, Charset: charset})
 }
 
 // readTranscript answers POST /v1/transcripts/read: the conversation of the
 // body in the form that /v1/analyze takes, so that whoever pastes a chat can
-// show the messages that the spans of the analysis count in.
+// show the messages that the spans of the analysis count in. note, a Chinese
+// sentence, is there when how the text was read needs a look: nobody is named
+// in it, so that everything is taken for the customer's words.
 func (s *Server) readTranscript(c *gin.Context) error {
-	t, err := conversation(c, transcript.FormatAuto)
+	read, err := conversation(c, transcript.FormatAuto)
 	if err != nil {
 		return err
 	}
-	return reply(c, http.StatusOK, t)
+	return reply(c, http.StatusOK, struct {
+		qingting.Transcript
+		Note string `json:"note,omitempty"`
+	}{read.Transcript, read.Note})
 }
 
 // run analyses when it is the request's turn. It answers in time even when

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -45,6 +46,8 @@ func titleOf(status int) string {
 	switch status {
 	case http.StatusBadRequest:
 		return "请求无法解析"
+	case http.StatusRequestTimeout:
+		return "请求太慢"
 	case http.StatusForbidden:
 		return "不允许"
 	case http.StatusNotFound:
@@ -150,6 +153,9 @@ func body(c *gin.Context, accepted ...string) (data []byte, media, charset strin
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			return nil, "", "", err
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, "", "", problem(http.StatusRequestTimeout, "slow_body", "请求体没有在 %d 秒内收完，请检查网络后重发", int(readTimeout.Seconds()))
 		}
 		return nil, "", "", problem(http.StatusBadRequest, "incomplete_body", "请求体没有收完整，请重发")
 	}

@@ -126,6 +126,11 @@ func TestStatuses(t *testing.T) {
 		"Big5":      {"POST", "/v1/analyze", asText + ";charset=big5", big5, nil, 200, "", ""},
 		"UTF-16":    {"POST", "/v1/analyze", asText + ";charset=utf-16", utf16, nil, 200, "", ""},
 		"读会话":       {"POST", "/v1/transcripts/read", asText, "客户：一\n客服：二", nil, 200, "", ""},
+		"认不出说话人":    {"POST", "/v1/transcripts/read", asText, "A：发票呢\nB：您去投诉我们", nil, 422, "unknown_role", "“A”“B”"},
+		"分析认不出说话人":  {"POST", "/v1/analyze", asText, "A：发票呢\nB：您去投诉我们", nil, 422, "unknown_role", "客户："},
+		"置信度":       {"POST", "/v1/analyze", asJSON, `{"messages":[{"role":"customer","text":"一","asr":{"confidence":87}}]}`, nil, 422, "bad_confidence", "messages[0].asr.confidence"},
+		"次序太大":      {"POST", "/v1/analyze", asJSON, `{"messages":[{"role":"customer","text":"一","seq":99999999999999999999}]}`, nil, 422, "bad_seq", "太大"},
+		"粘贴了 null":  {"POST", "/v1/transcripts/read", asText, "null", nil, 422, "wrong_type", "null"},
 		"读粘贴的 JSON": {"POST", "/v1/transcripts/read", asText, good, nil, 200, "", ""},
 		"模式不对":      {"POST", "/v1/analyze?mode=best", asJSON, good, nil, 400, "bad_parameter", "full"},
 		"不是 JSON":   {"POST", "/v1/analyze", asJSON, `{"messages":[`, nil, 400, "bad_json", ""},
@@ -435,4 +440,55 @@ func TestPageObeysItsPolicy(t *testing.T) {
 	css, err := os.ReadFile("page/app.css")
 	require.NoError(t, err)
 	require.NotContains(t, string(css), "url(")
+}
+
+// TestReadingIsNoted: that everything was taken for the customer's words is
+// said beside the conversation, which stays what /v1/analyze takes.
+func TestReadingIsNoted(t *testing.T) {
+	a := &fakeAnalyzer{}
+	s := newServer(t, a, Options{})
+	w := post(s, "/v1/transcripts/read", "text/plain", "在吗\r我的快递呢")
+	var got struct {
+		Messages []qingting.Message
+		Note     string
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+	require.Len(t, got.Messages, 1)
+	require.Contains(t, got.Note, "全部当作客户的话")
+	require.Equal(t, 200, post(s, "/v1/analyze", "application/json", w.Body.String()).Code)
+	require.Equal(t, "在吗\n我的快递呢", a.seen[0].Messages[0].Text)
+	w = post(s, "/v1/transcripts/read", "text/plain", "【客户】我的快递呢\n【客服】请稍等")
+	require.JSONEq(t, `{"messages":[{"role":"customer","text":"我的快递呢"},{"role":"agent","text":"请稍等"}]}`, w.Body.String())
+}
+
+// TestSlowBody: a body that does not arrive in time is the client's network,
+// not a wrong request.
+func TestSlowBody(t *testing.T) {
+	server := httptest.NewUnstartedServer(newServer(t, &fakeAnalyzer{}, Options{}))
+	server.Config.ReadTimeout = 100 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	for length, want := range map[int]string{200: "HTTP/1.1 408", 3: "HTTP/1.1 400"} {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"a", length)
+		require.NoError(t, err)
+		answer, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(answer), want), string(answer))
+		if want == "HTTP/1.1 408" {
+			require.Contains(t, string(answer), `"code":"slow_body"`)
+			require.Contains(t, string(answer), "application/problem+json")
+		}
+		c.Close()
+	}
+}
+
+// TestPageSaysWhatIsMissing: the page shows how the text was read, and does
+// not blame the customer for a draft that was held back.
+func TestPageSaysWhatIsMissing(t *testing.T) {
+	js, err := os.ReadFile("page/app.js")
+	require.NoError(t, err)
+	require.Contains(t, string(js), "transcript.note")
+	require.Contains(t, string(js), "草稿没有通过检查，请人工回复")
 }

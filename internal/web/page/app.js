@@ -56,7 +56,7 @@ const percent = (p) => `${Math.round(100 * p)}%`;
 const riskTone = { high: "red", medium: "amber", low: "green" };
 const priorityTone = { P0: "red", P1: "red", P2: "amber", P3: "plain" };
 const roleNames = { customer: "客户", agent: "客服", bot: "机器人", system: "系统" };
-const componentNames = { encoder: "句向量", retrieval: "案例检索", suggest: "回复草稿", llm: "大模型", cases: "案例库", model: "模型", lexicon: "词典" };
+const componentNames = { encoder: "句向量", retrieval: "案例检索", suggest: "回复草稿", llm: "大模型", cases: "案例库", model: "分析（权重和词典）", weights: "权重", lexicon: "词典" };
 const reasonNames = { fast_mode: "快速模式不用", disabled: "未启用", failed: "出错", timeout: "超时", loading: "加载中" };
 
 let current = null; // {transcript, analysis, style}
@@ -192,6 +192,8 @@ function renderTalk() {
   const { transcript, analysis } = current;
   const marks = marksOf(analysis);
   $("talk-count").textContent = `${transcript.messages.length} 条消息`;
+  $("talk-note").textContent = transcript.note || "";
+  $("talk-note").hidden = !transcript.note;
   $("messages").replaceChildren(...transcript.messages.map((m, i) =>
     el("li", { class: `turn ${m.role}`, id: `m${i}` },
       el("span", { class: "who" }, `${i + 1} · ${roleNames[m.role] || m.role}`),
@@ -365,7 +367,11 @@ function cases(a) {
 }
 
 function drafts(a) {
-  if (!a.suggestions.length) return card("回复草稿", null, el("p", { class: "note" }, "还说得太少，没有草稿。"));
+  if (!a.suggestions.length) {
+    // A complaint always gets drafts; without one they were held back.
+    const held = a.kind.code === "complaint" || (a.unavailable || []).some((u) => u.component === "suggest");
+    return card("回复草稿", held && tag("amber", "不可用"), el("p", { class: "note" }, held ? "草稿没有通过检查，请人工回复。" : "还说得太少，没有草稿。"));
+  }
   const box = el("div", { class: "draft" });
   const styleNames = { rational: "理性版", emotional: "情绪版" };
   const choose = (s) => {
