@@ -171,14 +171,14 @@ func readCaseFile(file string) ([]retrieval.Row, error) {
 		return nil, dataError(fmt.Errorf("打不开案例文件 %s：%w", file, err))
 	}
 	defer f.Close()
-	return readCases(f, file)
+	return readCases(f, caseInput(file))
 }
 
-// readCases reads and checks cases; file is what errors call the input.
-func readCases(in io.Reader, file string) ([]retrieval.Row, error) {
+// readCases reads and checks cases; name is what errors call the input.
+func readCases(in io.Reader, name string) ([]retrieval.Row, error) {
 	rows, problems, err := retrieval.ReadCases(in)
 	if err != nil {
-		return nil, dataError(fmt.Errorf("读不了案例文件 %s：%w", file, err))
+		return nil, dataError(fmt.Errorf("读不了%s：%w", name, err))
 	}
 	for _, r := range rows {
 		for _, p := range retrieval.CheckCase(r.Case) {
@@ -190,7 +190,7 @@ func readCases(in io.Reader, file string) ([]retrieval.Row, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return nil, dataError(fmt.Errorf("案例文件 %s 有 %d 处问题，没有使用：%s", file, len(problems), listProblems(problems)))
+		return nil, dataError(fmt.Errorf("%s 有 %d 处问题，没有使用：%s", name, len(problems), listProblems(problems)))
 	}
 	return rows, nil
 }

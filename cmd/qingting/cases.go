@@ -348,12 +348,12 @@ func (p *program) caseImport(ctx context.Context, f caseFlags, file string) erro
 		return dataError(err)
 	}
 	defer in.Close()
-	rows, err := readCases(in, display(file))
+	rows, err := readCases(in, caseInput(file))
 	if err != nil {
 		return err
 	}
 	if len(rows) == 0 {
-		return dataError(fmt.Errorf("案例文件 %s 里没有案例", display(file)))
+		return dataError(fmt.Errorf("%s 里没有案例", caseInput(file)))
 	}
 	e, err := p.library(ctx, f, !f.dryRun)
 	if err != nil {
@@ -373,6 +373,14 @@ func (p *program) caseImport(ctx context.Context, f caseFlags, file string) erro
 	}
 	_, err = fmt.Fprintf(p.out, "已导入：新增 %d 个、替换 %d 个案例。正在运行的服务重启后生效\n", done.Added, done.Updated)
 	return err
+}
+
+// caseInput is what errors call the input of cases.
+func caseInput(file string) string {
+	if file == "-" {
+		return display(file)
+	}
+	return "案例文件 " + file
 }
 
 func (p *program) caseAdd(ctx context.Context, f caseFlags, name string) error {

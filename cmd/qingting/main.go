@@ -22,7 +22,6 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -133,29 +132,32 @@ func explain(err error) string {
 		link    *os.LinkError
 		network *net.OpError
 		call    *os.SyscallError
+		said    []string // the widest first
+		path    string
+		reason  string
 	)
-	if !errors.As(err, &number) {
-		return err.Error()
-	}
-	said := []string{number.Error()}
-	if errors.As(err, &call) {
-		said = append(said, call.Error())
-	}
-	if errors.As(err, &network) {
-		said = append(said, network.Error())
+	if errors.As(err, &file) {
+		said, path = append(said, file.Error()), file.Path
 	}
 	if errors.As(err, &link) {
 		said = append(said, link.Error())
 	}
-	path := ""
-	if errors.As(err, &file) {
-		said = append(said, file.Error())
-		path = file.Path
+	if errors.As(err, &network) {
+		said = append(said, network.Error())
 	}
-	text, reason := err.Error(), reasonOf(number)
-	slices.Reverse(said) // the widest first
+	if errors.As(err, &call) {
+		said = append(said, call.Error())
+	}
+	switch {
+	case errors.As(err, &number):
+		said, reason = append(said, number.Error()), reasonOf(number)
+	case errors.Is(err, fs.ErrNotExist): // of a file system that is not the system's
+		reason = reasonOf(syscall.ENOENT)
+	default:
+		return err.Error()
+	}
 	for _, s := range said {
-		before, after, found := strings.Cut(text, s)
+		before, after, found := strings.Cut(err.Error(), s)
 		if !found {
 			continue
 		}
@@ -164,7 +166,7 @@ func explain(err error) string {
 		}
 		return before + reason + after
 	}
-	return text
+	return err.Error()
 }
 
 // reasonOf says in Chinese why the operating system refused.

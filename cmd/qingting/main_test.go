@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -312,6 +314,11 @@ func TestTriageExitCodes(t *testing.T) {
 		"编号重复":      {`{"messages":[{"message_id":"a","role":"customer","text":"一"},{"message_id":"a","role":"customer","text":"二"}]}`, nil, 1, "和 messages[0] 的 message_id 相同", "", 1},
 		"表头不认识":     {"a,b\n1,2\n", []string{"--format", "csv"}, 65, "", "表头", 0},
 		"没有说什么":     {"客户：\n", nil, 0, "", "", 1},
+		"认不出说话人":    {"A：发票呢\nB：您去投诉我们\n", nil, 65, "unknown_speakers", "", 1},
+		"一批里的对话":    {"A：发票呢\nB：您去投诉我们\n\n客户：一", nil, 1, "unknown_speakers", "", 2},
+		"null":      {"null\n", nil, 1, "却是null", "", 1},
+		"Big5":      {"\xab\xc8\xa4\xe1\xa1G\xb0h\xbf\xfa", nil, 65, "--charset big5", "", 1},
+		"坏字节没有提示":   {"在吗\n我的快递\xff呢", []string{"--charset", "utf-8"}, 65, "bad_encoding", "", 1},
 		"GBK 当 UTF": {"\xbf\xcd\xbb\xa7\xa3\xba\xcd\xcb\xc7\xae", []string{"--charset", "utf-8"}, 65, "bad_encoding", "", 1},
 	} {
 		code, out, errOut := run(t, tt.in, append([]string{"triage", "-", "--json", "--mode", "fast"}, tt.args...)...)
@@ -324,6 +331,7 @@ func TestTriageExitCodes(t *testing.T) {
 			require.Contains(t, errOut, tt.errOut, name)
 			require.Equal(t, 1, strings.Count(errOut, "错误"), "%s: %s", name, errOut)
 		}
+		require.NotContains(t, errOut, "全部当作客户的话", name)
 		// The view for people follows the same rule.
 		again, out, errOut := run(t, tt.in, append([]string{"triage", "-", "--mode", "fast"}, tt.args...)...)
 		require.Equal(t, code, again, name)
@@ -395,6 +403,8 @@ func TestServeAnswersLikeTriage(t *testing.T) {
 	body, _ := io.ReadAll(ready.Body)
 	ready.Body.Close()
 	require.Contains(t, string(body), `"component":"encoder","status":"ok","id":"bge`)
+	require.Contains(t, string(body), `{"component":"model","status":"ok","id":"`+a.Model+`"`, "the name that every analysis has")
+	require.Contains(t, string(body), `{"component":"weights","status":"ok","id":"`+e.ids.Model+`"`)
 	require.Contains(t, post("/v1/cases/search", "application/json", `{"query":"蛋糕里吃出头发","limit":2}`), `"status":"`)
 	stop()
 	require.NoError(t, <-ended)
@@ -509,6 +519,12 @@ func TestCases(t *testing.T) {
 	code, out, errOut = runWith(t, env, "", "cases", "import", file)
 	require.Equal(t, 0, code, errOut)
 	require.Contains(t, out, "新增 2 个、替换 0 个")
+	code, out, errOut = runWith(t, env, one+"\n", "cases", "import", "-")
+	require.Equal(t, 0, code, errOut)
+	require.Contains(t, out, "新增 0 个、替换 1 个")
+	code, _, errOut = runWith(t, env, "{\"id\":\"bad\"}\n", "cases", "import", "-")
+	require.Equal(t, 65, code)
+	require.Contains(t, errOut, "标准输入")
 	require.NoError(t, os.WriteFile(file, []byte(one+"\n{\"id\":\"bad\"}\nx\n"), 0o600))
 	code, _, errOut = runWith(t, env, "", "cases", "import", file)
 	require.Equal(t, 65, code)
@@ -520,5 +536,66 @@ func TestCases(t *testing.T) {
 	require.Equal(t, 0, code, errOut)
 	for _, m := range decode(t, out).Cases {
 		require.Equal(t, "new-1", m.ID)
+	}
+}
+
+// TestBrokenLinesStayErrors: one broken line of JSON must not turn the valid
+// ones into the words of a customer.
+func TestBrokenLinesStayErrors(t *testing.T) {
+	code, out, errOut := run(t, "{bad\n"+`{"id":"7","messages":[{"role":"customer","text":"话费扣多了"}]}`+"\n", "triage", "-", "--jsonl", "--mode", "fast")
+	require.Equal(t, 1, code, errOut)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], `"code":"bad_json"`)
+	require.Equal(t, "7", *decode(t, lines[1]).ID)
+}
+
+// TestSystemErrorsAreChinese: whatever the operating system refuses, people
+// read it in Chinese, with the path.
+func TestSystemErrorsAreChinese(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "没有")
+	for name, args := range map[string][]string{
+		"比较":  {"eval", "compare", none, none},
+		"案例":  {"cases", "import", none},
+		"会话":  {"triage", none},
+		"政策":  {"triage", "-", "--policy", none},
+		"数据集": {"eval", "run", "--data", none, "--out", none},
+	} {
+		code, _, errOut := run(t, "客户：一\n", args...)
+		require.NotZero(t, code, name)
+		require.Contains(t, errOut, "错误：", name)
+		require.NotRegexp(t, `no such|open |stat |directory`, errOut, name)
+		require.Contains(t, errOut, "没有", name)
+	}
+	_, missing := os.Open(none)
+	for want, err := range map[string]error{
+		"读不了 " + none + "：文件不存在":   fmt.Errorf("读不了 %s：%w", none, missing),
+		"读不了案例：" + none + " 文件不存在": fmt.Errorf("读不了案例：%w", missing),
+		"写不了：磁盘满了，请清理":             fmt.Errorf("写不了：%w，请清理", os.NewSyscallError("write", syscall.ENOSPC)),
+		"不能监听：没有权限":                fmt.Errorf("不能监听：%w", &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}),
+		"改不了名：已经存在":                fmt.Errorf("改不了名：%w", &os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.EEXIST}),
+		"读：系统错误 38":                fmt.Errorf("读：%w", syscall.Errno(38)),
+		"没有这回事":                    errors.New("没有这回事"),
+	} {
+		require.Equal(t, want, explain(err))
+	}
+}
+
+// TestCasesAreProofread: no word stands twice in what we write ourselves, as
+// it does after a careless edit. Customers may say 走着走着.
+func TestCasesAreProofread(t *testing.T) {
+	_, out, _ := run(t, "", "cases", "list", "--json", "--data", filepath.Join(t.TempDir(), "none"))
+	for line := range strings.Lines(out) {
+		var c qingting.Case
+		require.NoError(t, json.Unmarshal([]byte(line), &c))
+		for _, text := range append([]string{c.Title, c.Scene, c.Solution, c.Owner, c.Lesson}, c.Steps...) {
+			r := []rune(text)
+			for n := 2; n <= 6; n++ {
+				for i := 0; i+2*n <= len(r); i++ {
+					word := string(r[i : i+n])
+					require.False(t, word == string(r[i+n:i+2*n]) && !strings.HasSuffix(word, "着"), "%s %s %s", c.ID, text, word)
+				}
+			}
+		}
 	}
 }

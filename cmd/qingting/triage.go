@@ -39,11 +39,12 @@ func (p *program) triageCommand() *cobra.Command {
 		Long: `分析一个文件里的会话，"-" 表示标准输入。
 
 格式自动识别，也可以用 --format 指定：
-  text   客户：…/客服：… 的聊天记录，空行或 --- 隔开多个会话；没有说话人的一段话算客户说的
-  json   一个会话对象、消息数组，或会话数组
+  text   客户：…/客服：… 的聊天记录（也认 【客户】…、客服 10:21 …），空行或 --- 隔开多个会话；
+         没有说话人的一段话算客户说的，像对话却认不出说话人的会报错
+  json   以 { 或 [ 开头：一个会话对象、消息数组，或会话数组
   jsonl  一行一个会话
   csv    表头为 会话编号、角色、内容、时间（或 conversation_id、role、text、time），同一编号的行放在一起
-编码自动识别 UTF-8、GB18030/GBK、UTF-16；Big5 请用 --charset big5。
+编码自动识别 UTF-8、GB18030/GBK、UTF-16；繁体 Big5 请用 --charset big5。
 
 批量时结果顺序与输入一致，坏的会话在原位置给出错误，不影响后面的会话。
 退出码：0 全部完成；1 有会话失败；64 用法不对；65 输入读不了；70 程序内部错误。`,
@@ -371,15 +372,15 @@ func (b *batch) write(out *bufio.Writer, j *job, flush bool) error {
 	return nil
 }
 
-// unreadable reports an error of bytes or syntax, which for a lone document
-// means that the input is unreadable.
+// unreadable reports an error of bytes or syntax, or a dialogue nobody can be
+// told apart in, which for a lone document means that the input is unreadable.
 func unreadable(err error) bool {
 	var in *qingting.InputError
 	if !errors.As(err, &in) {
 		return false
 	}
 	switch in.Code {
-	case "bad_encoding", "bad_json", "json_too_deep", "line_too_long":
+	case "bad_encoding", "bad_json", "json_too_deep", "line_too_long", "unknown_speakers":
 		return true
 	}
 	return false

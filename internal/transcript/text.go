@@ -31,6 +31,7 @@ type grammar struct {
 	opening *regexp.Regexp // how a line of an unknown speaker may begin
 	dressed *regexp.Regexp // a line dressed like a turn whose speaker is unknown
 	rule    *regexp.Regexp // --- between conversations
+	fields  []string       // how labels of what a customer fills in end
 }
 
 // plainText compiles the patterns once, when the first text is read: that
@@ -60,6 +61,9 @@ func newGrammar() *grammar {
 	role := `(` + strings.Join(words, "|") + `)`
 	return &grammar{
 		roles: roles,
+		fields: strings.Fields(`号 码 时间 日期 电话 手机 地址 姓名 名字 名称 金额 价格 单价 费用 余额 问题 情况 原因 经过 诉求 要求 需求 请求 目的 备注 说明 描述 内容 标题
+		商品 产品 品牌 型号 规格 颜色 尺码 尺寸 数量 款式 链接 图片 截图 照片 视频 证据 附件 订单 网址 http https 邮箱 微信 QQ 状态 结果 结论 总结 补充 另外 还有 注 注意 PS
+		第一 第二 第三 其一 其二 首先 其次 最后 上午 下午 中午 晚上 今天 昨天 前天 早上 次`),
 		turn: regexp.MustCompile(`(?i)^\s*` + before +
 			`(?:` + role + name + `|[\[【(（]` + role + `[\]】)）]|[^\s：:，。,.!！?？]{1,12}[\[【(（]` + role + `[\]】)）]|[^\s：:，。,.!！?？]{1,12}[-_/|]` + role + `)` +
 			behind + `\s*[：:](.*)$`),
@@ -151,7 +155,7 @@ func (l *labels) add(g *grammar, s string, turn int) {
 		return
 	}
 	label := m[3] + m[4]
-	if label == "" || isField(label) {
+	if label == "" || g.isField(label) {
 		return
 	}
 	if l.lines[label] == 0 {
@@ -166,10 +170,8 @@ func (l *labels) add(g *grammar, s string, turn int) {
 
 // isField tells what a customer fills in (订单号：…) from who is speaking. The
 // last word of the label decides.
-func isField(label string) bool {
-	for _, w := range strings.Fields(`号 码 时间 日期 电话 手机 地址 姓名 名字 名称 金额 价格 单价 费用 余额 问题 情况 原因 经过 诉求 要求 需求 请求 目的 备注 说明 描述 内容 标题
-		商品 产品 品牌 型号 规格 颜色 尺码 尺寸 数量 款式 链接 图片 截图 照片 视频 证据 附件 订单 网址 http https 邮箱 微信 QQ 状态 结果 结论 总结 补充 另外 还有 注 注意 PS
-		第一 第二 第三 其一 其二 首先 其次 最后 上午 下午 中午 晚上 今天 昨天 前天 早上 次`) {
+func (g *grammar) isField(label string) bool {
+	for _, w := range g.fields {
 		if len(label) >= len(w) && strings.EqualFold(label[len(label)-len(w):], w) {
 			return true
 		}
@@ -364,7 +366,7 @@ func (r *textReader) next() (Record, error) {
 	}
 	rec.Transcript.Messages = b.finish()
 	if who := heads.speakers(r.grammar, lines, spoken); len(who) > 0 && rec.Err == nil {
-		rec.Err = errorAt(rec.Line, "unknown_role", "", "看起来是几个人的对话，但是认不出“%s”是谁；请在每句开头写 客户：、客服：、机器人： 或 系统：", strings.Join(who, "”“"))
+		rec.Err = errorAt(rec.Line, "unknown_speakers", "", "看起来是几个人的对话，但是认不出“%s”是谁；请在每句开头写 客户：、客服：、机器人： 或 系统：", strings.Join(who, "”“"))
 	}
 	if !spoken && lines > 1 {
 		rec.Note = "没有“客户：/客服：”这样的标签，全部当作客户的话；如果里面有客服的话，请在每句开头写明说话人"

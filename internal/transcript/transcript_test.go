@@ -676,7 +676,7 @@ func TestUnknownSpeakersAreRefused(t *testing.T) {
 		"10:21 客户 发票呢\n10:22 客服 您好":             "“客户”“客服”",
 	} {
 		_, err := One(strings.NewReader(in), Options{})
-		require.Equal(t, "unknown_role", mustCode(t, err), "%q", in)
+		require.Equal(t, "unknown_speakers", mustCode(t, err), "%q", in)
 		require.ErrorContains(t, err, want, "%q", in)
 		require.ErrorContains(t, err, "客户：", "%q", in)
 	}
