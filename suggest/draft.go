@@ -34,6 +34,7 @@ type plan struct {
 	need     qingting.SlotKind // what must be known first and is not; "" for nothing
 	ask      bool              // and nobody asked for it yet
 	admit    bool              // the fault may be called ours
+	answers  bool              // the wish is known though the matter is not
 	field    bool              // the check needs a visit or another team
 	sources  []string
 }
@@ -64,6 +65,9 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 		p.setDue(now, deadline(now, s.service(a).Progress), currentAgent)
 		p.remedy = &qingting.Remedy{Code: qingting.RemedyExplain, Authority: "agent"}
 		p.sources = []string{"policy:service." + string(a.Priority)}
+		if a.Kind.Code == qingting.KindComplaint {
+			s.planWish(m, &p)
+		}
 		return p
 	case a.Kind.Code == qingting.KindPraise:
 		p.mode = modePraise
@@ -91,7 +95,7 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 	}
 	p.severe = a.Emotion.Intensity == 3 || a.Priority == qingting.PriorityP0 || a.Priority == qingting.PriorityP1
 	if len(a.Routes) > 0 {
-		s.planLegal(a, &p, now)
+		s.planLegal(a, m, &p, now)
 		return p
 	}
 	typ := m.typ
@@ -132,6 +136,9 @@ func (s *Suggester) plan(a *qingting.Analysis, m *matter) plan {
 		p.need, p.ask = qingting.SlotProduct, true // nobody can look at an unnamed thing
 	}
 	s.planRemedy(a, m, &p, typ, &rule)
+	if m.claim == "" && p.remedy.Code == m.prefers {
+		m.wished = claimFor[m.prefers]
+	}
 	if precedent(a, typ) {
 		if step := caseStep(a.Cases[0].Steps); step != "" && len(s.linter.Check(step, lint.Context{Authority: &s.authority})) == 0 {
 			p.check = step
@@ -176,7 +183,7 @@ func (s *Suggester) service(a *qingting.Analysis) policy.Service {
 
 // planLegal hands a legal class over. Nothing is admitted and nothing is
 // offered before the team has looked at it.
-func (s *Suggester) planLegal(a *qingting.Analysis, p *plan, now time.Time) {
+func (s *Suggester) planLegal(a *qingting.Analysis, m *matter, p *plan, now time.Time) {
 	route := a.Routes[0]
 	for _, r := range []qingting.Route{qingting.RouteRecall, qingting.RouteCompliance, qingting.RouteInvestigation} {
 		if slices.Contains(a.Routes, r) {
@@ -193,6 +200,15 @@ func (s *Suggester) planLegal(a *qingting.Analysis, p *plan, now time.Time) {
 	p.setDue(now, deadline(now, due), rule.Owner)
 	p.remedy = &qingting.Remedy{Code: qingting.RemedyTransfer, Authority: "agent"}
 	p.sources = append(p.sources, "policy:routes."+string(route))
+	if p.legal.Advice != "" && (m.grave && m.thing == "" || m.accident && route == qingting.RouteRecall) {
+		// What the policy says is for leaked data and for broken goods.
+		general := rule
+		general.Advice = adviceGrave
+		p.legal = &general
+		if route == qingting.RouteCompliance {
+			p.check = checkGrave
+		}
+	}
 }
 
 // planRemedy picks what is offered: the customer's preference, then her
@@ -250,6 +266,43 @@ func (s *Suggester) planRemedy(a *qingting.Analysis, m *matter, p *plan, typ qin
 			code = qingting.RemedyExplain
 		}
 	}
+	s.grant(m, p, code)
+}
+
+// planWish answers the wish of a customer whose matter nobody is sure of:
+// what she asks for is clear all the same.
+func (s *Suggester) planWish(m *matter, p *plan) {
+	code := m.prefers
+	if code == qingting.RemedyResend && m.domain != "" && m.domain != policy.DomainGoods && m.domain != policy.DomainParcel && m.domain != policy.DomainFood {
+		code = "" // nobody sends a loan again
+	}
+	if code == qingting.RemedyResend && m.abstract && m.domain == "" {
+		code = ""
+	}
+	if code == "" {
+		code = remedyOf[m.claim]
+	} else {
+		p.sources = append(p.sources, "policy:preferences")
+		if m.claim == "" || m.claim == qingting.ClaimExplain || m.claim == qingting.ClaimCallback {
+			m.claim = claimFor[code]
+		}
+	}
+	if code == "" {
+		return
+	}
+	p.answers = true
+	if code == qingting.RemedyApology {
+		p.owner = supervisor
+	}
+	s.grant(m, p, code)
+}
+
+// claimFor is the wish behind a preference of the policy.
+var claimFor = map[qingting.RemedyCode]qingting.ClaimCode{qingting.RemedyResend: qingting.ClaimResend, qingting.RemedyRefund: qingting.ClaimRefund, qingting.RemedyExchange: qingting.ClaimExchange}
+
+// grant settles the remedy: as far as authority goes, else for approval.
+func (s *Suggester) grant(m *matter, p *plan, code qingting.RemedyCode) {
+	claim := remedyOf[m.claim]
 	r := &qingting.Remedy{Code: code, Authority: "agent"}
 	if limit, money := s.policy.Authority.Limit(code); money {
 		if claim == code {
@@ -323,8 +376,12 @@ func (s *Suggester) draft(a *qingting.Analysis, m *matter, p *plan, style qingti
 // plainer is the matter without anything the customer worded herself.
 func plainer(m *matter) *matter {
 	out := *m
-	out.asks, out.thing = "", ""
-	out.told, out.general = nil, nil
+	out.asks, out.thing, out.bare = "", "", true
+	out.told = nil
+	if m.grave {
+		return &out
+	}
+	out.general = nil
 	if m.typ != "" {
 		out.general = []string{"您反映的是" + m.topic()}
 	}
@@ -416,14 +473,30 @@ func (s *Suggester) clarify(a *qingting.Analysis, m *matter, p *plan, v *voice, 
 		g.Restate = m.told[0]
 	case m.thing != "":
 		g.Restate = "和" + m.thing + "有关的事"
-	default:
+	case !p.answers:
 		g.Restate, g.Confirm = "您遇到的情况我记下了", "您最想让我们处理的是哪一点呢？"
+	}
+	if p.answers {
+		// The longest way to say it that still fits; the wish alone always does.
+		fact := g.Restate
+		for _, wish := range wishes(m) {
+			if g.Restate = "您" + wish; fact == "" {
+				break
+			}
+			if utf8.RuneCountInString(fact+"，"+wish) <= MaxRestate {
+				g.Restate = fact + "，" + wish
+				break
+			}
+		}
 	}
 	first := "我马上请专人看完您说的经过"
 	if m.escalates() {
 		first = "我现在把情况报给" + supervisor + "，由专人看完您说的经过"
 	}
 	g.Steps = []string{first, p.dueSaid + "我给您第一次答复"}
+	if p.answers {
+		g.Steps[1] = s.result(m, p, v)
+	}
 	opening := "您好，"
 	if g.Style == qingting.StyleEmotional {
 		opening = "给您带来不便，很抱歉。"
@@ -432,7 +505,10 @@ func (s *Suggester) clarify(a *qingting.Analysis, m *matter, p *plan, v *voice, 
 		}
 	}
 	ask := "我先确认一下：您说的是" + g.Restate + "，" + g.Confirm
-	if len(m.told) == 0 && m.thing == "" {
+	switch {
+	case strings.HasPrefix(g.Restate, "您") && p.answers:
+		ask = "我先确认一下：" + g.Restate + "，" + g.Confirm
+	case len(m.told) == 0 && m.thing == "":
 		ask = g.Restate + "。" + g.Confirm
 	}
 	end := ""
@@ -563,21 +639,7 @@ func (s *Suggester) work(a *qingting.Analysis, m *matter, p *plan, v *voice, g *
 
 // restate is the fullest way to tell the problem and the wish that fits.
 func restate(m *matter) string {
-	var wish []string
-	if m.claim != "" {
-		w := wants[m.claim]
-		if m.amount != nil && w[0] != "" {
-			wish = append(wish, strings.Replace(w[0], "{额}", yuan(*m.amount), 1))
-		}
-		plainWish := w[1]
-		if f, ok := fits[m.typ]; ok && (m.claim == qingting.ClaimFix || m.claim == qingting.ClaimExpedite) {
-			plainWish = f
-		} else if m.claim == qingting.ClaimFix && m.domain == policy.DomainNetwork && strings.HasPrefix(string(m.typ), "product.") {
-			plainWish = "希望尽快恢复"
-		}
-		wish = append(wish, plainWish)
-	}
-	wish = append(wish, "")
+	wish := append(wishes(m), "")
 	// A fact alone is worth more than the name of a type and a wish.
 	for _, list := range [][]string{m.told, m.general} {
 		for _, w := range wish {
@@ -595,9 +657,32 @@ func restate(m *matter) string {
 	return "您遇到的问题我记下了"
 }
 
+// wishes are the ways to tell the claim, fullest first; none without a claim.
+func wishes(m *matter) []string {
+	var wish []string
+	if m.claim != "" {
+		w := wants[m.claim]
+		if m.amount != nil && w[0] != "" {
+			wish = append(wish, strings.Replace(w[0], "{额}", yuan(*m.amount), 1))
+		}
+		plainWish := w[1]
+		if f, ok := fits[m.typ]; ok && (m.claim == qingting.ClaimFix || m.claim == qingting.ClaimExpedite) {
+			plainWish = f
+		} else if m.claim == qingting.ClaimFix && m.domain == policy.DomainNetwork && strings.HasPrefix(string(m.typ), "product.") {
+			plainWish = "希望尽快恢复"
+		}
+		wish = append(wish, plainWish)
+	}
+	return wish
+}
+
 // goal is the customer's wish as the object of a sentence; "" when unknown.
 func (s *Suggester) goal(m *matter) string {
-	w, ok := goals[m.claim]
+	claim := m.claim
+	if claim == "" {
+		claim = m.wished
+	}
+	w, ok := goals[claim]
 	if !ok {
 		return ""
 	}
@@ -644,10 +729,12 @@ func (s *Suggester) mirror(a *qingting.Analysis, m *matter, p *plan, v *voice) s
 // weight is at most one more line: what went wrong before, or who suffers.
 func (s *Suggester) weight(m *matter, p *plan, v *voice) string {
 	switch {
+	case m.bare:
+		return ""
 	case m.signals[qingting.SignalBrokenPromise] && p.admit:
 		return v.pick(broken) + "。"
 	case m.signals[qingting.SignalBrokenPromise]:
-		return "之前答应您的事，我会一并核实。"
+		return strings.NewReplacer("{人}", p.owner, "{时}", p.checkDue).Replace(brokenUnclear) + "。"
 	case m.signals[qingting.SignalRepeatContact] && p.admit:
 		return v.pick(repeated) + "。"
 	case m.signals[qingting.SignalRepeatContact]:
@@ -660,7 +747,6 @@ func (s *Suggester) weight(m *matter, p *plan, v *voice) string {
 
 // steps are intake, investigation and result, each with who and by when.
 func (s *Suggester) steps(m *matter, p *plan, v *voice, a *qingting.Analysis) []string {
-	fill := strings.NewReplacer("{人}", p.owner, "{时}", p.dueSaid, "{批}", s.policy.Authority.Approver, "{额}", amountOf(p.remedy), "{号}", numberOf(m))
 	var intake string
 	switch {
 	case p.legal != nil:
@@ -673,6 +759,27 @@ func (s *Suggester) steps(m *matter, p *plan, v *voice, a *qingting.Analysis) []
 	if p.legal == nil && p.owner != supervisor && m.escalates() {
 		intake = "我现在把{号}情况报给" + supervisor + "，由{人}专门跟进"
 	}
+	check := p.owner + p.checkDue + p.check
+	result := s.result(m, p, v)
+	if p.field {
+		check = "由" + p.owner + p.check + "，" + p.checkDue + "给第一次反馈"
+		switch p.remedy.Code {
+		case qingting.RemedyRepair, qingting.RemedyExplain, qingting.RemedyTransfer:
+			if p.remedy.Authority == "agent" {
+				result = s.fill(m, p).Replace(v.pick(firstNews))
+			}
+		}
+	}
+	return []string{s.fill(m, p).Replace(intake), check, result}
+}
+
+// fill replaces the holes of a sentence.
+func (s *Suggester) fill(m *matter, p *plan) *strings.Replacer {
+	return strings.NewReplacer("{人}", p.owner, "{时}", p.dueSaid, "{批}", s.policy.Authority.Approver, "{额}", amountOf(p.remedy), "{号}", numberOf(m))
+}
+
+// result is the last step: what comes of it, and by when.
+func (s *Suggester) result(m *matter, p *plan, v *voice) string {
 	last := results[p.remedy.Code]
 	if p.remedy.Authority == "approval" {
 		if last = approvals[p.remedy.Code]; last == nil {
@@ -691,17 +798,7 @@ func (s *Suggester) steps(m *matter, p *plan, v *voice, a *qingting.Analysis) []
 	if m.claim == qingting.ClaimPunish && p.remedy.Code == qingting.RemedyApology {
 		result = punished
 	}
-	check := p.owner + p.checkDue + p.check
-	if p.field {
-		check = "由" + p.owner + p.check + "，" + p.checkDue + "给第一次反馈"
-		switch p.remedy.Code {
-		case qingting.RemedyRepair, qingting.RemedyExplain, qingting.RemedyTransfer:
-			if p.remedy.Authority == "agent" {
-				result = v.pick(firstNews)
-			}
-		}
-	}
-	return []string{fill.Replace(intake), check, fill.Replace(result)}
+	return s.fill(m, p).Replace(result)
 }
 
 // supervisor is who is told when the customer wants one or names an authority.
@@ -719,7 +816,7 @@ func amountOf(r *qingting.Remedy) string {
 // numberOf names the order or number by its last four digits: enough for the
 // customer to see that it is hers.
 func numberOf(m *matter) string {
-	if n := tail(m.known[qingting.SlotOrderNumber]); n != "" {
+	if n := tail(m.known[qingting.SlotOrderNumber]); n != "" && !strings.HasPrefix(strings.ToLower(m.known[qingting.SlotOrderNumber]), "qq") {
 		return "尾号" + n + "订单的"
 	}
 	if n := tail(m.known[qingting.SlotPhone]); n != "" {
@@ -832,10 +929,11 @@ func (s *Suggester) short(a *qingting.Analysis, m *matter, p *plan, v *voice, g 
 		}
 		switch a.Emotion.Code {
 		case qingting.EmotionAngry, qingting.EmotionDisappointed, qingting.EmotionAnxious:
-			// Solved is not yet forgiven.
-			if a.Kind.Code == qingting.KindComplaint {
-				g.Confirm = v.pick([]string{"现在这样处理可以了，对吗？", "目前没有再出现，对吗？"})
+			// Solved is not yet forgiven; a question answered needs no pardon.
+			if a.Kind.Code != qingting.KindComplaint {
+				break
 			}
+			g.Confirm = v.pick([]string{"现在这样处理可以了，对吗？", "目前没有再出现，对吗？"})
 			g.Text = choose([]string{"您好，" + g.Restate + "，" + g.Confirm + steps + "前面耽误了您的时间，对不起，有问题随时联系我们。"}, []string{"这件事让您受累了，对不起。" + g.Restate + "，" + g.Confirm + steps + "还有不放心的地方，您直接告诉我。", "前面给您添堵了，对不起。" + g.Restate + "，" + g.Confirm + steps + onChange})
 			return
 		}

@@ -1,6 +1,7 @@
 package suggest
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type matter struct {
 	thing   string        // 宽带; ""
 	domain  policy.Domain
 	told    []string // ways to tell the problem back, fullest first; second person
+	bare    bool     // nothing is said beyond the matter itself
 	vague   bool     // told has a stand-in for the thing: 您的商品坏了
 	quoted  bool     // told begins with her own words, which name the thing where one is named
 	general []string // ways that only name its type, for when told has none that fits
@@ -25,6 +27,7 @@ type matter struct {
 	claim   qingting.ClaimCode
 	amount  *float64 // CNY, of the claim
 	prefers qingting.RemedyCode
+	wished  qingting.ClaimCode           // what a preference amounts to, where no claim is known; asked, not asserted
 	known   map[qingting.SlotKind]string // stated facts
 	asked   map[qingting.SlotKind]bool   // the agent asked already
 	given   map[qingting.SlotKind]bool   // the customer answered, though we cannot read what
@@ -32,12 +35,16 @@ type matter struct {
 	said    int // letters and digits of the customer
 	greets  bool
 
+	grave    bool    // somebody is hurt, outed or discriminated against, whatever the type
 	sureness float64 // confidence of typ, in [0, 1]
 	unsure   bool    // too little is known to name the matter
 	asking   bool    // the last thing the customer said is a question
 	harmed   bool    // a matter of somebody's safety
 	hurt     bool    // somebody is hurt, sick or vulnerable
 	food     bool    // it was something to eat or drink
+	abstract bool    // it names money, a ticket or a paper, which nobody sends again
+	accident bool    // something happened to somebody somewhere: there is no product to switch off
+	medicine bool    // it was medicine, which is no food though it is swallowed
 	body     bool    // something was in it that does not belong there
 	family   bool    // and it concerns somebody of the customer's family
 }
@@ -71,9 +78,19 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 			m.sureness = a.Types[i].Confidence
 		}
 	}
-	// Somebody hurt, outed or discriminated against is handed over even so.
-	grave := len(a.Routes) > 0 && (m.signals[qingting.SignalSafetyInjury] || m.signals[qingting.SignalPrivacy] || m.signals[qingting.SignalDiscrimination])
-	m.unsure = !grave && (a.Kind.Confidence < minKind || a.Kind.Code == qingting.KindComplaint && m.sureness < minPrimary)
+	m.unsure = a.Kind.Confidence < minKind || a.Kind.Code == qingting.KindComplaint && m.sureness < minPrimary
+	// Somebody hurt, outed or discriminated against is handed over even so,
+	// but not as a case of a type that was guessed.
+	if len(a.Routes) > 0 && (m.signals[qingting.SignalSafetyInjury] || m.signals[qingting.SignalPrivacy] || m.signals[qingting.SignalDiscrimination]) {
+		m.grave, m.unsure = m.unsure, false
+	}
+	// Filming somebody is filed as a leak, and nothing said of leaked data fits.
+	if m.typ == qingting.TypeLeak && len(a.Routes) > 0 && slices.ContainsFunc(doc.Messages, func(p *qingting.Prepared) bool {
+		return p.Role == qingting.RoleCustomer && filmWords.has(p.Clean)
+	}) {
+		m.grave, m.unsure = true, false
+	}
+	s.contradict(doc, a, &m)
 	onlyGreeting := true
 	var pending []qingting.SlotKind // what the agent's last message asked for
 	for _, p := range doc.Messages {
@@ -94,6 +111,9 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 			m.family = m.family || familyWords.has(p.Clean)
 			m.hurt = m.hurt || hurtWords.has(p.Clean)
 			m.food = m.food || foodWords.has(p.Clean) && !deviceWords.has(p.Clean)
+			m.abstract = m.abstract || abstractWords.has(p.Clean)
+			m.accident = m.accident || accidentWords.has(p.Clean) && !deviceWords.has(p.Clean)
+			m.medicine = m.medicine || medicineWords.has(p.Clean)
 			if answers(p.Clean) {
 				for _, k := range pending {
 					m.given[k] = true
@@ -106,7 +126,7 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 				m.given[qingting.SlotOrderNumber], m.given[qingting.SlotPhone], m.given[qingting.SlotAddress] = true, true, true
 			}
 			for i := range p.Clean {
-				if e, _ := s.prefer.longest(p.Clean, i); e >= 0 && !conditional(p.Clean, i) {
+				if e, _ := s.prefer.longest(p.Clean, i); e >= 0 && !conditional(p.Clean, i) && !strings.ContainsAny(string(p.Clean[max(0, i-2):i]), "不没别") {
 					m.prefers = s.preferred[e]
 				}
 			}
@@ -121,7 +141,8 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 		}
 	}
 	m.greets = onlyGreeting
-	s.claimOf(a, &m)
+	m.food = m.food && !m.medicine
+	s.claimOf(doc, a, &m)
 	for claim, remedy := range map[qingting.ClaimCode]qingting.RemedyCode{qingting.ClaimRefund: qingting.RemedyRefund, qingting.ClaimResend: qingting.RemedyResend} {
 		if m.prefers == remedy && slices.ContainsFunc(a.Claims, func(c qingting.Claim) bool { return c.Code == claim }) {
 			m.claim, m.amount = claim, amountOfClaim(a, claim)
@@ -129,13 +150,17 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 	}
 	m.harmed = m.typ == qingting.TypeSafety && !m.unsure || slices.Contains(a.Routes, qingting.RouteRecall) || m.signals[qingting.SignalSafetyInjury]
 	m.hurt = m.hurt || m.signals[qingting.SignalSafetyInjury] || m.signals[qingting.SignalVulnerable]
+	if m.grave {
+		s.tellGrave(doc, a, &m)
+		return m
+	}
 	if m.unsure {
 		// Only the customer's own words are repeated, and asked about.
 		m.typ, m.sureness = "", 0
 		m.thing, m.domain = s.anyThing(doc)
 		if told := s.bodyOf(doc, &m); told != "" {
 			m.told = []string{told}
-		} else if q := s.quoteOf(doc, a); q != "" {
+		} else if q := s.quoteOf(doc, a, true, m.claim != ""); q != "" {
 			m.told = []string{"“" + q + "”"}
 		}
 		if a.Kind.Code != qingting.KindComplaint {
@@ -147,6 +172,9 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 	// What it did to somebody goes before what was found.
 	if told := s.bodyOf(doc, &m); told != "" && a.Kind.Code == qingting.KindComplaint && (m.typ != qingting.TypeSafety || len(m.told) == 0 || strings.Contains(m.told[0], "异物")) {
 		m.told = append([]string{told}, m.told...)
+	}
+	if m.medicine && m.domain == policy.DomainFood {
+		m.domain = policy.DomainGoods // 饭后吃的药: the meal is not the matter
 	}
 	if m.domain == "" && m.food {
 		m.domain = policy.DomainFood
@@ -165,10 +193,14 @@ func (s *Suggester) understand(doc *qingting.Document, a *qingting.Analysis) mat
 
 // Words of a safety matter that decide what is asked first.
 var (
-	familyWords = newTrie("孩子", "宝宝", "女儿", "儿子", "小孩", "老人", "妈妈", "爸爸", "母亲", "父亲", "奶奶", "爷爷", "外婆", "老婆", "老公", "妻子", "丈夫", "家人", "我妈", "我爸", "娃")
-	hurtWords   = newTrie("受伤", "烫伤", "划伤", "割伤", "砸伤", "烧伤", "夹伤", "扎伤", "骨折", "流血", "过敏", "呕吐", "吐了", "拉肚子", "腹泻", "肚子疼", "肚子痛", "中毒", "住院", "医院", "急诊", "发烧", "晕倒")
-	foodWords   = newTrie("食品", "食物", "餐厅", "用餐", "就餐", "外卖", "饭菜", "奶粉", "牛奶", "酸奶", "零食", "饮料", "吃坏", "吃了", "吃完", "吃出", "喝了", "喝完", "蛋糕", "奶茶", "面包", "火锅", "水果", "月饼", "饭里", "菜里", "汤里", "喝出", "吃到", "喝到", "米饭", "面条", "饺子", "包子", "火锅", "咖啡", "饼干", "罐头")
-	deviceWords = newTrie("冒烟", "起火", "着火", "爆炸", "漏电", "触电", "充电", "自燃")
+	familyWords   = newTrie("孩子", "宝宝", "女儿", "儿子", "小孩", "老人", "妈妈", "爸爸", "母亲", "父亲", "奶奶", "爷爷", "外婆", "老婆", "老公", "妻子", "丈夫", "家人", "我妈", "我爸", "娃")
+	hurtWords     = newTrie("受伤", "烫伤", "划伤", "割伤", "砸伤", "烧伤", "夹伤", "扎伤", "骨折", "流血", "过敏", "呕吐", "吐了", "拉肚子", "腹泻", "肚子疼", "肚子痛", "中毒", "住院", "医院", "急诊", "发烧", "晕倒")
+	foodWords     = newTrie("食品", "食物", "餐厅", "用餐", "就餐", "外卖", "饭菜", "奶粉", "牛奶", "酸奶", "零食", "饮料", "吃坏", "吃了", "吃完", "吃出", "喝了", "喝完", "蛋糕", "奶茶", "面包", "火锅", "水果", "月饼", "饭里", "菜里", "汤里", "喝出", "吃到", "喝到", "米饭", "面条", "饺子", "包子", "火锅", "咖啡", "饼干", "罐头")
+	medicineWords = newTrie("药房", "药店", "吃药", "拿药", "开药", "药品", "药片", "中药", "西药", "感冒药", "退烧药", "处方", "胶囊", "冲剂", "药盒", "口服液", "发药", "配药", "拿错药", "给错药", "这药", "药瓶", "药过期")
+	abstractWords = newTrie("机票", "车票", "门票", "钱", "贷款", "公积金", "社保", "资金", "账户", "账上", "转账", "证", "签证", "航班", "车", "房", "号码", "系统", "审批", "到账")
+	accidentWords = newTrie("滑倒", "摔倒", "摔骨折", "摔伤", "摔了一跤", "绊倒", "撞伤", "撞到", "打伤", "打人", "推搡", "砸到", "砸伤", "困在", "落水")
+	filmWords     = newTrie("偷拍", "偷录", "针孔", "隐藏摄像", "偷窥")
+	deviceWords   = newTrie("冒烟", "起火", "着火", "爆炸", "漏电", "触电", "充电", "自燃")
 )
 
 // bodies are what does not belong into food, and what it is called.
@@ -184,7 +216,7 @@ var (
 // there is none.
 func (s *Suggester) bodyOf(doc *qingting.Document, m *matter) string {
 	for _, p := range doc.Messages {
-		if p.Role != qingting.RoleCustomer || p.Partial() || !foodWords.has(p.Clean) || deviceWords.has(p.Clean) {
+		if p.Role != qingting.RoleCustomer || p.Partial() || !foodWords.has(p.Clean) || deviceWords.has(p.Clean) || medicineWords.has(p.Clean) {
 			continue
 		}
 		for i := range p.Clean {
@@ -236,18 +268,22 @@ func amountOfClaim(a *qingting.Analysis, code qingting.ClaimCode) *float64 {
 
 // claimOf picks the demand to repeat: the surest one, demands for a thing
 // before demands for words when both are about as sure.
-func (s *Suggester) claimOf(a *qingting.Analysis, m *matter) {
+func (s *Suggester) claimOf(doc *qingting.Document, a *qingting.Analysis, m *matter) {
 	best := 0.0
+	wanted, refused := wishesOf(doc)
 	// Who demands a thing in so many words does not come for an explanation.
 	demanded := slices.ContainsFunc(a.Claims, func(c qingting.Claim) bool {
 		switch c.Code {
 		case qingting.ClaimRefund, qingting.ClaimExchange, qingting.ClaimResend, qingting.ClaimCompensate, qingting.ClaimCancel:
-			return c.Confidence >= minClaim && len(c.Evidence) > 0
+			return c.Confidence >= minClaim && len(c.Evidence) > 0 && !refused[c.Code]
 		}
 		return false
 	})
 	for i := range a.Claims {
 		c := &a.Claims[i]
+		if refused[c.Code] {
+			continue // 别给我退款
+		}
 		if demanded && (c.Code == qingting.ClaimExplain || c.Code == qingting.ClaimCallback) {
 			continue
 		}
@@ -265,6 +301,9 @@ func (s *Suggester) claimOf(a *qingting.Analysis, m *matter) {
 				m.claim, best, m.amount = c.Code, score, c.Amount
 			}
 		}
+	}
+	if m.claim == "" && a.Kind.Code == qingting.KindComplaint && (m.unsure || len(refused) > 0) {
+		m.claim = wanted
 	}
 	if m.amount != nil && (*m.amount <= 0 || *m.amount > 1e7) {
 		m.amount = nil
@@ -296,6 +335,10 @@ func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matt
 	// The main grievance in our words, else in hers, else a lesser one.
 	for i, typ := range types {
 		if s.tellType(doc, m, typ, least) {
+			if i > 0 && denial(doc) {
+				// What is meant comes after what is not: 不是少发货，是发错货.
+				m.typ, m.sureness = typ, min(m.sureness, a.Types[slices.IndexFunc(a.Types, func(t qingting.TypeScore) bool { return t.Code == typ })].Confidence)
+			}
 			break
 		}
 		if i == 0 && a.Kind.Code == qingting.KindComplaint {
@@ -319,7 +362,7 @@ func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matt
 		// What she says of it, word for word, is worth more than the name of a
 		// type, or than a sentence of ours about some thing or other.
 		if len(m.told) == 0 || m.vague {
-			if q := s.quoteOf(doc, a); q != "" {
+			if q := s.quoteOf(doc, a, false, m.claim != ""); q != "" {
 				m.told, m.quoted = append([]string{"您提到“" + q + "”"}, m.told...), true
 			}
 		}
@@ -385,6 +428,9 @@ func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Typ
 				weight += 2
 			}
 			is := &s.tables.issues[e]
+			if m.medicine && strings.Contains(is.before+is.thing, "餐") {
+				continue
+			}
 			if strings.Contains(is.before, "异物") {
 				weight -= foreignBody // what it did to somebody matters more
 			}
@@ -403,7 +449,7 @@ func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Typ
 		return false
 	}
 	is, p := &s.tables.issues[best.issue], doc.Messages[best.message]
-	if thing.name == "" && is.thing != "" {
+	if from, _ := clauseAround(p.Clean, best.at); thing.name == "" && is.thing != "" && !ownSubject(p.Clean[from:best.at]) {
 		// Named elsewhere in the conversation, when it is the only fitting one.
 		thing = s.onlyThing(doc, is.domains)
 	}
@@ -413,6 +459,12 @@ func (s *Suggester) tellType(doc *qingting.Document, m *matter, typ qingting.Typ
 	m.thing, m.domain = thing.name, thing.domain
 	m.vague = thing.name == "" && (is.thing == "商品" || is.thing == "设备" || is.thing == "产品")
 	name := thing.name
+	if name == "" && m.medicine && is.thing == "食品" {
+		name = "药品"
+	}
+	if name == "密码" || name == "验证码" {
+		name = "" // nobody logs in to a password
+	}
 	if name != "" && strings.Contains(is.before+is.after, name) {
 		name = "" // 您的订单在订单里: let the sentence use its own word
 	}
@@ -446,13 +498,20 @@ func (s *Suggester) nearThing(text []rune, at, end int, domains []policy.Domain)
 		start--
 	}
 	var last subject
+	own, _ := clauseAround(text, at)
 	foreign := -1
 	for i := start; i < end; i++ {
+		if i < own && ownSubject(text[own:at]) {
+			continue // 手机没坏，是充电线坏了
+		}
 		e, stop := s.tables.subjectTrie.longest(text, i)
 		if e < 0 {
 			continue
 		}
 		if sub := s.tables.subjects[e]; slices.Contains(domains, sub.domain) {
+			if i >= at && last.name == "" && foreign >= 0 && at-foreign <= 6 {
+				return subject{}, false // 电视没信号 says nothing of a telephone
+			}
 			last, foreign = sub, -1
 		} else {
 			foreign = i
@@ -463,6 +522,28 @@ func (s *Suggester) nearThing(text []rune, at, end int, domains []policy.Domain)
 		return subject{}, false
 	}
 	return last, true
+}
+
+// bridges are what may stand between a problem and the thing it befell,
+// named a clause before.
+var bridges = []string{"突然", "昨天", "今天", "昨晚", "前天", "刚才", "一直", "总是", "老是", "经常", "已经", "结果", "居然", "竟然", "现在", "然后", "到现在", "至今", "五天了", "三天了", "天天", "每天", "有时候", "又", "就", "都", "也", "还", "却", "才", "它", "这", "老", "总", "自己", "直接", "完全", "根本", "全部", "有点", "真的", "实在", "特别", "非常", "很", "太", "无故", "莫名", "我", "说", "里面", "上面", "里", "上", "家里", "家", "不是", "第一次", "打开", "收到", "发现"}
+
+// ownSubject reports that a clause names something of its own before the
+// problem, which we have no word for.
+func ownSubject(before []rune) bool {
+	s := string(before)
+	for again := true; again && s != ""; {
+		again = false
+		for _, w := range bridges {
+			if rest := strings.TrimPrefix(s, w); rest != s {
+				s, again = rest, true
+			}
+		}
+	}
+	if strings.ContainsAny(s, "了过") {
+		return false // 用了三天就坏了: a deed, not a thing
+	}
+	return len([]rune(s)) >= 2
 }
 
 // onlyThing is the fitting thing when the customer names exactly one.
@@ -478,6 +559,9 @@ func (s *Suggester) onlyThing(doc *qingting.Document, domains []policy.Domain) s
 				continue
 			}
 			sub := s.tables.subjects[e]
+			if from, to := clauseAround(p.Clean, i); opposed(p.Clean, from, to) {
+				continue
+			}
 			if slices.Contains(domains, sub.domain) {
 				if only.name != "" && only.name != sub.name {
 					return subject{}
@@ -546,17 +630,6 @@ func conditional(text []rune, i int) bool {
 	return false
 }
 
-// negated reports that the problem is denied: 没有闪退, 不是打不通.
-func negated(text []rune, i int) bool {
-	before := string(text[max(0, i-3):i])
-	for _, w := range []string{"没", "没有", "不是", "不会", "没再", "如果", "不再", "是不", "要是", "怕", "别", "以免"} {
-		if strings.HasSuffix(before, w) {
-			return true
-		}
-	}
-	return false
-}
-
 func sentenceEnd(r rune) bool {
 	switch r {
 	case '。', '！', '？', '!', '?', ';', '；', '\n', '…':
@@ -592,9 +665,9 @@ func whenOf(p *qingting.Prepared, at int, now time.Time) string {
 	when := ""
 	fresh := p.SentAt.IsZero() || sameDay(p.SentAt.In(now.Location()), now)
 	for i := start; i < at; i++ {
-		if e, _ := lasting.longest(p.Clean, i); e >= 0 {
+		if e, end := lasting.longest(p.Clean, i); e >= 0 && sameEvent(p.Clean, end, at) {
 			when = lastingS[e]
-		} else if e, _ := today.longest(p.Clean, i); e >= 0 && fresh {
+		} else if e, end := today.longest(p.Clean, i); e >= 0 && fresh && sameEvent(p.Clean, end, at) {
 			when = todayS[e]
 		}
 	}
@@ -603,13 +676,23 @@ func whenOf(p *qingting.Prepared, at int, now time.Time) string {
 	}
 	// A date that was written out stays true.
 	for _, f := range p.Slots {
-		if f.Kind == qingting.SlotDate && f.Start >= start && f.Start <= at+8 {
+		if f.Kind == qingting.SlotDate && f.Start >= start && f.End <= at && sameEvent(p.Clean, f.End, at) {
 			if d, err := time.Parse("2006-01-02", f.Value); err == nil && strings.ContainsRune(string(p.Clean[f.Start:min(f.End, len(p.Clean))]), '月') {
 				return strconv.Itoa(int(d.Month())) + "月" + strconv.Itoa(d.Day()) + "日"
 			}
 		}
 	}
 	return ""
+}
+
+// events are deeds that a time word before them belongs to, rather than to
+// the problem after them: 昨天买的电饭煲坏了 broke nobody knows when.
+var events = newTrie("买", "购", "下单", "下的单", "订", "点了", "点的", "收到", "收货", "寄", "送", "办", "装", "修", "换", "充值", "开通", "拍", "付", "交了", "交的", "签收", "反映", "联系", "说", "报修", "报了", "申请", "提交", "预约", "约", "发货", "退", "到货", "拿", "去", "来", "入住", "吃", "喝", "用了", "更新", "升级", "找", "答应", "承诺", "通知", "转", "开始", "是", "在")
+
+// sameEvent reports that nothing else happened between a time word and the
+// problem.
+func sameEvent(text []rune, from, to int) bool {
+	return from <= to && !events.has(text[from:to]) && to-from <= 10 && (from >= len(text) || text[from] != '的')
 }
 
 func sameDay(a, b time.Time) bool { return a.YearDay() == b.YearDay() && a.Year() == b.Year() }
@@ -634,7 +717,13 @@ func amountNear(p *qingting.Prepared, at int) (float64, bool) {
 	return value, n > 0
 }
 
-func yuan(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) + "元" }
+// yuan says a sum as it is written on a bill: 40元, 1299.50元.
+func yuan(v float64) string {
+	if v == math.Trunc(v) {
+		return strconv.FormatFloat(v, 'f', 0, 64) + "元"
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64) + "元"
+}
 
 var greetings = map[string]bool{
 	"您好": true, "你好": true, "在吗": true, "在": true, "hi": true, "hello": true, "喂": true, "客服": true, "有人吗": true, "人工": true,
@@ -671,4 +760,94 @@ func isGreeting(text []rune) bool {
 	}
 	s := b.String()
 	return s == "" || greetings[s]
+}
+
+// contradict drops a type whose every sign the customer denies, in favour of
+// what she says it is: 我不是说客服态度差，是流程太麻烦.
+func (s *Suggester) contradict(doc *qingting.Document, a *qingting.Analysis, m *matter) {
+	if m.typ == "" || a.Kind.Code != qingting.KindComplaint {
+		return
+	}
+	if said, denied := s.signs(doc, m.typ); said > 0 || denied == 0 && !s.refuted(doc, a, m.typ) {
+		return
+	}
+	best, length := qingting.Type(""), 0
+	for _, typ := range qingting.Types() {
+		if said, _ := s.signs(doc, typ); said > length {
+			best, length = typ, said
+		}
+	}
+	m.typ, m.sureness, m.unsure = best, minPrimary, length < 2
+}
+
+// signs is the length of the longest sign of a type that the customer gives,
+// and of the longest she denies.
+func (s *Suggester) signs(doc *qingting.Document, typ qingting.Type) (said, denied int) {
+	tr := s.tables.issueTrie[typ]
+	for _, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for i := range p.Clean {
+			e, end := tr.longest(p.Clean, i)
+			switch {
+			case e < 0 || end-i < 2:
+			case negated(p.Clean, i):
+				denied = max(denied, end-i)
+			default:
+				said = max(said, end-i)
+			}
+		}
+	}
+	return said, denied
+}
+
+// tellGrave tells back what was done to somebody when its type is a guess: in
+// her words, else by the signal alone. No remedy of the type is thought of.
+func (s *Suggester) tellGrave(doc *qingting.Document, a *qingting.Analysis, m *matter) {
+	m.typ, m.sureness = "", 0
+	m.thing, m.domain = s.anyThing(doc)
+	if m.domain == policy.DomainPlace {
+		m.thing = "" // where it happened, not what did it
+	}
+	switch {
+	case m.signals[qingting.SignalSafetyInjury]:
+		m.general = []string{"您反映的是人身安全受到影响的事"}
+	case !m.signals[qingting.SignalDiscrimination]:
+		m.general = []string{"您反映的是个人隐私受到侵犯的事"}
+	default:
+		m.general = []string{"您反映的是受到区别对待的事"}
+	}
+	if told := s.bodyOf(doc, m); told != "" {
+		m.told = []string{told}
+	} else if q := s.quoteOf(doc, a, true, m.claim != ""); q != "" {
+		m.told, m.quoted = []string{"您提到“" + q + "”"}, true
+	}
+}
+
+// refuted reports that a type has evidence, and all of it lies in clauses that
+// the customer denies.
+func (s *Suggester) refuted(doc *qingting.Document, a *qingting.Analysis, typ qingting.Type) bool {
+	var evidence []qingting.Span
+	for i := range a.Types {
+		if a.Types[i].Code == typ {
+			evidence = a.Types[i].Evidence
+		}
+	}
+	opposing := false
+	for n, p := range doc.Messages {
+		if p.Role != qingting.RoleCustomer || p.Partial() {
+			continue
+		}
+		for start, end := range clauses(p.Clean) {
+			if !covers(p, n, start, end, evidence) {
+				continue
+			}
+			if !opposed(p.Clean, start, end) {
+				return false
+			}
+			opposing = true
+		}
+	}
+	return opposing
 }

@@ -98,6 +98,17 @@ var (
 	preferred = []string{"您的情况特殊，我按优先处理登记", "考虑到您的情况，我给您按优先处理"}
 )
 
+// brokenUnclear is said of a broken promise before anybody knows whose fault
+// it was: who looks at it, and by when.
+const brokenUnclear = "之前答应您的事，{人}{时}一并核实"
+
+// A grave matter of no known type: nothing is known to have leaked, and no
+// product to be switched off.
+const (
+	adviceGrave = "请把时间、地点和当时的情形留个记录，方便核实"
+	checkGrave  = "立案核实事情经过"
+)
+
 // wants turn a claim into the end of a restatement. {额} is replaced by the
 // amount; the second form is used without one.
 var wants = map[qingting.ClaimCode][2]string{

@@ -8,6 +8,7 @@ package suggest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	qingting "github.com/qingting-ai/qingting"
@@ -80,7 +81,8 @@ func New(p policy.Policy, o Options) (*Suggester, error) {
 }
 
 // Suggest implements qingting.Suggester: at most one draft a style, the one
-// that fits the customer first.
+// that fits the customer first. There is none where the customer has said
+// nothing; it is an error when none of them keeps the rules.
 func (s *Suggester) Suggest(ctx context.Context, doc *qingting.Document, a *qingting.Analysis) ([]qingting.Suggestion, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -106,8 +108,14 @@ func (s *Suggester) Suggest(ctx context.Context, doc *qingting.Document, a *qing
 			out = append(out, g)
 		}
 	}
+	if len(out) == 0 {
+		return nil, errNoDraft // silence would look like nothing to say
+	}
 	return out, nil
 }
+
+// errNoDraft says that every draft broke a rule of the lint.
+var errNoDraft = errors.New("no draft passed the lint")
 
 // defaultStyle is the style to show first. A mixed customer is answered by
 // how she feels: clear anger, disappointment or worry wants to be heard first.

@@ -248,6 +248,7 @@ func TestQuestion(t *testing.T) {
 		"可以的":         "",
 		"有人吗":         "",
 		"在吗？\n运费险怎么用": "运费险怎么用",
+		"就是想问退款几天到账":  "退款几天到账",
 	} {
 		require.Equal(t, want, s.questionOf(document(t, strings.ReplaceAll(said, "\\n", "\n"))), said)
 	}
@@ -600,7 +601,7 @@ func TestFood(t *testing.T) {
 		{qingting.TypeHygiene, "奶茶里喝出一只小虫", "您在奶茶里发现了虫子", qingting.RemedyRefund, "门店负责人"},
 		{qingting.TypeQuality, "给孩子买的奶粉里有玻璃渣，还好没喝", "您在奶粉里发现了玻璃", qingting.RemedyRefund, "售后专员"},
 		{qingting.TypeDamage, "外卖送来汤全洒了", "您收到的汤洒了", qingting.RemedyRefund, "售后专员"},
-		{qingting.TypeQuality, "外卖送来都凉了，饭太硬", "您的外卖味道不好", qingting.RemedyApology, "门店负责人"},
+		{qingting.TypeQuality, "外卖送来都凉了，饭太硬", "您的外卖凉了", qingting.RemedyApology, "门店负责人"},
 		// A hair elsewhere is no food.
 		{qingting.TypeQuality, "毛衣里有头发，还开线了", "您提到“毛衣里有头发”", qingting.RemedyRepair, "售后专员"},
 		{qingting.TypeQuality, "充电器冒烟，正在吃饭吓一跳", "您提到“充电器冒烟”", qingting.RemedyRepair, "售后专员"},
@@ -807,6 +808,19 @@ func TestGolden(t *testing.T) {
 		}, qingting.TypeSafety, nil},
 		{"拿不准的投诉", []string{"我的转账卡了三天没到对方账上"}, func(a *qingting.Analysis) { a.Types[0].Confidence = 0.05 }, qingting.TypeDelay, nil},
 		{"拿不准也没有像样的句子", []string{"哎呀真是的，什么情况嘛"}, func(a *qingting.Analysis) { a.Kind.Confidence = 0.45 }, qingting.TypeDelay, nil},
+		{"答应过没做到", []string{"上次答应三天退款，说话不算数，退款还没到"}, func(a *qingting.Analysis) {
+			a.Risk.Signals = []qingting.Signal{{Code: qingting.SignalBrokenPromise}}
+		}, qingting.TypeWait, []qingting.ClaimCode{qingting.ClaimRefund}},
+		{"否定前一句", []string{"我没说快递丢了，我说的是外包装破损了"}, func(a *qingting.Analysis) { a.Emotion.Code = qingting.EmotionCalm }, qingting.TypeDamage, nil},
+		{"事大而类型是猜的", []string{"有人在你们店偷拍我"}, func(a *qingting.Analysis) {
+			a.Types[0].Confidence = 0.14
+			a.Risk.Signals = []qingting.Signal{{Code: qingting.SignalPrivacy}}
+			a.Priority, a.Routes = qingting.Prioritize(a.Kind.Code, nil, a.Risk.Signals)
+		}, qingting.TypeMismatch, nil},
+		{"诉求清楚而类型不清楚", []string{"这裙子后天婚礼着急用"}, func(a *qingting.Analysis) { a.Types[0].Confidence = 0.1 }, qingting.TypeQuality, nil},
+		{"只说要多少", []string{"赔我肆拾元"}, func(a *qingting.Analysis) {
+			a.Types[0].Confidence, a.Claims[0].Amount = 0.1, &forty
+		}, qingting.TypeQuality, []qingting.ClaimCode{qingting.ClaimCompensate}},
 		{"第一次来说答复不清楚", []string{"你们说的不一样，到底听谁的"}, func(a *qingting.Analysis) { a.Emotion.Intensity = 1 }, qingting.TypeProfessionalism, nil},
 		{"信息泄露", []string{"刚在你们这买完保险就有人打电话，我的信息是不是泄露了"}, func(a *qingting.Analysis) { a.Emotion.Code = qingting.EmotionAnxious }, qingting.TypeLeak, []qingting.ClaimCode{qingting.ClaimExplain}},
 		{"有先例的误导宣传", []string{"办套餐的时候说好的不限速，用了10G就限速，这不是骗人吗"}, func(a *qingting.Analysis) {

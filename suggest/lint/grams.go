@@ -361,6 +361,9 @@ func (p *patterns) personal(d *draft, c Context, out []Finding) []Finding {
 			add(a, b, "邮箱", "您预留的邮箱")
 		}
 	}
+	for _, r := range Personal(text) {
+		out = append(out, d.plain(RulePersonal, r.Start, r.End, "姓名全名、密码和账号不要发在聊天里；请去掉", ""))
+	}
 	for _, k := range c.Known {
 		v := []rune(strings.TrimSpace(foldString(k.Value)))
 		label, short := "", 4
