@@ -250,6 +250,10 @@ const (
 	certainClaim = 0.9
 )
 
+// deniedClaim is the model's probability from which a claim is given although
+// every rule that saw it was negated (不退款了).
+const deniedClaim = 0.95
+
 // chosen is a label that was given, with its probability.
 type chosen[L ~string] struct {
 	code L
@@ -267,6 +271,9 @@ func choose[L ~string](doc *qingting.Document, field qingting.Field, codes []L, 
 		if len(model) == len(codes) {
 			c.p = model[i]
 			pass = c.p >= doc.Scores.Cut(cut, i)
+			if field == qingting.FieldClaim && w.denied && w.any == 0 {
+				pass = c.p >= deniedClaim
+			}
 			if w.certain >= certain {
 				c.p, pass = max(c.p, w.certain), true
 			}
@@ -282,16 +289,24 @@ func choose[L ~string](doc *qingting.Document, field qingting.Field, codes []L, 
 	return given, top
 }
 
-type ruleWeight struct{ certain, any float64 }
+type ruleWeight struct {
+	certain, any float64
+	denied       bool // a rule saw it where the customer does not want it
+}
 
 // ruleWeights returns, by code, the heaviest rules of a field that count.
 func ruleWeights(doc *qingting.Document, field qingting.Field) map[string]ruleWeight {
 	out := map[string]ruleWeight{}
 	for _, h := range doc.Hits {
-		if h.Field != field || h.Guard != qingting.GuardNone {
+		if h.Field != field {
 			continue
 		}
 		w := out[h.Code]
+		if h.Guard != qingting.GuardNone {
+			w.denied = w.denied || h.Guard == qingting.GuardNegated
+			out[h.Code] = w
+			continue
+		}
 		w.any = max(w.any, h.Weight)
 		if h.Certain {
 			w.certain = max(w.certain, h.Weight)

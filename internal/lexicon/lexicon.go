@@ -103,7 +103,7 @@ func New(extra ...string) (*Lexicon, error) {
 	}
 	for i := range rules {
 		if s, ok := stats[rules[i].ID]; ok {
-			rules[i].Weight = s.Weight(rules[i].Certain)
+			rules[i].Weight = s.Weight(rules[i].Weight)
 		}
 	}
 	for i, text := range extra {

@@ -281,7 +281,8 @@ func TestMeasure(t *testing.T) {
 		{Rule: "signal.legal.a", Matched: 2, Meant: 1, Labeled: 1, Guarded: 1, Denied: 1},
 		{Rule: "type.product.quality.b", Matched: 1, Meant: 1, Labeled: 1},
 	}, stats)
-	require.InDelta(t, (1+2*priorCertain)/4, stats[0].Weight(true), 1e-12)
+	require.InDelta(t, (1+2*priorCertain)/4, stats[0].Weight(priorCertain), 1e-12)
+	require.InDelta(t, (1+2*0.92)/4, stats[0].Weight(0.92), 1e-12)
 	var b strings.Builder
 	require.NoError(t, WriteWeights(&b, stats))
 	back, err := ParseWeights("# comment\n" + b.String())
@@ -599,4 +600,102 @@ func TestHotlineIsNoPress(t *testing.T) {
 	require.True(t, found["refund"])
 	require.True(t, found["regulator"])
 	require.False(t, found["media"], "the last digits of a hotline are not the programme 315")
+}
+
+// TestDemands holds that a literal demand weighs enough to decide the claim by
+// itself, and that what is told, asked, refused or taken back does not.
+func TestDemands(t *testing.T) {
+	const decides = 0.9
+	l := newLexicon(t)
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		claim     string
+		yes, noes []string
+	}{
+		{
+			"refund",
+			[]string{"我要退款", "直接退款2999", "退我20块", "我要退现金80元", "差一天就降价，补差价100", "必须全额退款", "请给我退押金", "不是不要退款，是要全额退款"},
+			[]string{"我不退款，我要换货", "别给我退款，我要补发", "不退款了", "客服说给我退款", "商家只肯退我20块", "退款多久到账", "他直接给我退三十块打发我", "已经退款了，谢谢"},
+		},
+		{
+			"exchange",
+			[]string{"要求换货", "鞋底开胶，要求换货", "我要换个新的", "請給我換一台新的"},
+			[]string{"不用换货了", "换货流程是什么", "我想换个套餐", "上次坏了，当时要求换新的"},
+		},
+		{
+			"resend",
+			[]string{"我要补发", "能补发吗", "少了一包，请给我补发", "能不能重新寄一份"},
+			[]string{"别补发了", "补发的那件收到了", "他能重新发一个也可以", "请重新发送验证码"},
+		},
+		{
+			"compensate",
+			[]string{"赔我壹佰贰拾元", "你们得赔", "必须照价赔偿", "我要求赔偿损失"},
+			[]string{"不用赔了", "已经赔了五十", "没说要赔偿", "怎么赔的"},
+		},
+		{
+			"apology",
+			[]string{"给我道歉", "要求道歉", "叫那个店员给我道歉", "我要书面道歉"},
+			[]string{"没有给我道歉", "不要你们道歉", "为什么要她道歉", "道歉有什么用"},
+		},
+		{
+			"punish",
+			[]string{"处罚这个员工", "要求处理责任人", "把那个客服开除了", "必须严惩这个司机"},
+			[]string{"请相关人员尽快处理", "没要你们开除谁", "处理一下订单", "打击盗版做得好"},
+		},
+		{
+			"callback",
+			[]string{"让你们经理给我回电话", "麻烦尽快联系我", "请店长亲自给我打电话", "希望你们给我回个电话"},
+			[]string{"没人给我打电话", "不用给我回电话", "客服说会给我回电话", "我给你们打电话了"},
+		},
+		{
+			"cancel",
+			[]string{"取消订单", "把套餐退了", "请取消这笔订单", "帮我退订彩铃"},
+			[]string{"我不取消订单了", "怎么取消订单", "客服刚刚帮我取消了", "订单被取消了", "告知是我要取消"},
+		},
+	} {
+		decided := func(s string) bool {
+			return slices.ContainsFunc(certain(l, clean(c, customer(s)), "claim."+tt.claim), func(h qingting.Hit) bool {
+				return h.Guard == qingting.GuardNone && h.Weight >= decides
+			})
+		}
+		for _, s := range tt.yes {
+			require.True(t, decided(s), "%s: %s", tt.claim, s)
+		}
+		for _, s := range tt.noes {
+			require.False(t, decided(s), "%s: %s", tt.claim, s)
+		}
+	}
+}
+
+// TestKind holds the rules of the kind that the classifier believes over the
+// model, and the threats that make an intensity of 3.
+func TestKind(t *testing.T) {
+	l := newLexicon(t)
+	c, err := text.NewCleaner()
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		rule, text string
+		want       bool
+	}{
+		{"kind.praise.service", "客服小王态度特别好，帮我弄好了，谢谢", true},
+		{"kind.praise.service", "师傅非常耐心", true},
+		{"kind.praise.service", "你们态度好一点行不行", false},
+		{"kind.praise.service", "态度也挺一般", false},
+		{"kind.complaint.word", "我要投诉", true},
+		{"kind.complaint.word", "投诉建议走哪个渠道", false},
+		{"kind.complaint.word", "请问投诉电话是多少", false},
+		{"kind.complaint.word", "举报找哪个部门", false},
+		{"intensity.3.threat", "再不退钱我砸了你们店", true},
+		{"intensity.3.threat", "信不信我弄死你", true},
+		{"intensity.3.threat", "我从你们楼顶跳下去", true},
+		{"intensity.3.threat", "真想砸了这破手机", false},
+		{"intensity.3.threat", "打死你们也不承认", false},
+		{"intensity.3.threat", "我没说要砸你们店", false},
+	} {
+		got := slices.ContainsFunc(l.Match(clean(c, customer(tt.text))), func(h qingting.Hit) bool {
+			return h.Rule == tt.rule && h.Guard == qingting.GuardNone
+		})
+		require.Equal(t, tt.want, got, "%s: %s", tt.rule, tt.text)
+	}
 }

@@ -20,11 +20,11 @@ type Stat struct {
 	Denied  int // those of them that do not carry the label: the guard was right
 }
 
-// Weight is the share of matches that were meant so, drawn towards the prior
-// as two more matches would draw it.
-func (s Stat) Weight(certain bool) float64 {
+// Weight is the share of matches that were meant so, drawn towards the prior,
+// the weight the rule has in its text, as two more matches would draw it.
+func (s Stat) Weight(prior float64) float64 {
 	const strength = 2
-	return (float64(s.Meant) + strength*prior(certain)) / (float64(s.Matched) + strength)
+	return (float64(s.Meant) + strength*prior) / (float64(s.Matched) + strength)
 }
 
 // Measure matches every document, counts the hits of every rule against the

@@ -55,12 +55,11 @@ func prior(certain bool) float64 {
 //	  but 12315活动
 //
 // A rule opens with its id, field.code.name, and "certain" or "hint", followed
-// by options: role=agent, whole, last, weight=0.9 (the weight of a rule that
-// nobody measured), guards=negated,quoted (or guards=none; without it the guards
-// of the field apply). Indented lines hold
-// its patterns: words separated by blanks, or one regular expression (RE2)
-// between slashes. Lines that begin with "but" hold what takes a match away.
-// In words "_" stands for a blank.
+// by options: role=agent, whole, last, weight=0.9 (what the rule is worth before
+// anybody measured it), guards=negated,quoted (or guards=none; without it the
+// guards of the field apply). Indented lines hold its patterns: words separated
+// by blanks, or one regular expression (RE2) between slashes. Lines that begin
+// with "but" hold what takes a match away. In words "_" stands for a blank.
 func Parse(name, text string) ([]Rule, error) {
 	var rules []Rule
 	seen := map[string]bool{}
