@@ -337,7 +337,10 @@ func (s *Suggester) tellOf(doc *qingting.Document, a *qingting.Analysis, m *matt
 		if s.tellType(doc, m, typ, least) {
 			if i > 0 && denial(doc) {
 				// What is meant comes after what is not: 不是少发货，是发错货.
-				m.typ, m.sureness = typ, min(m.sureness, a.Types[slices.IndexFunc(a.Types, func(t qingting.TypeScore) bool { return t.Code == typ })].Confidence)
+				m.typ = typ
+				if at := slices.IndexFunc(a.Types, func(t qingting.TypeScore) bool { return t.Code == typ }); at >= 0 {
+					m.sureness = min(m.sureness, a.Types[at].Confidence)
+				}
 			}
 			break
 		}

@@ -881,3 +881,21 @@ func BenchmarkSuggest(b *testing.B) {
 		}
 	}
 }
+
+// TestDeniedWithoutType: an inquiry has no types, and what it denies is still
+// no reason to look one up.
+func TestDeniedWithoutType(t *testing.T) {
+	s := suggester(t)
+	for _, text := range []string{
+		"不是手机坏了，是网速很慢，怎么办",
+		"没说屏幕坏了，是开机很慢",
+		"不是质量问题，就是快递还没到，在哪里查",
+		"不是坏了，是一直没发货",
+	} {
+		doc := document(t, text)
+		a := complaint(doc, qingting.TypeQuality)
+		a.Kind.Code, a.Types, a.Primary = qingting.KindInquiry, []qingting.TypeScore{}, nil
+		_, err := s.Suggest(t.Context(), doc, a)
+		require.NoError(t, err, text)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,16 +55,45 @@ const (
 // modelSystem is a model that can be evaluated.
 type modelSystem struct {
 	eval.System
-	client *llm.Client
-	cache  *llm.Cache
-	budget *llm.Budget
-	idle   func() // closes connections
+	*modelClient
 }
 
 // modelSystem makes the system of an entry. Nothing is asked of the service
 // before the first conversation. Close it after the run.
 func (p *program) modelSystem(c modelConfig) (*modelSystem, error) {
-	bad := func(format string, args ...any) (*modelSystem, error) {
+	m, err := p.modelClient(c)
+	if err != nil {
+		return nil, err
+	}
+	analyzer, err := llm.NewAnalyzer(m.Client, sentiment.Level, c.Repeat)
+	if err != nil {
+		_ = m.Close()
+		return nil, usageError("models 里的 %q：%s", c.Name, err)
+	}
+	identity := analyzer.Identity()
+	identity["kind"] = "llm"
+	return &modelSystem{modelClient: m, System: eval.System{
+		Name: c.Name, Identity: identity,
+		Analyze: func(ctx context.Context, t qingting.Transcript) (*qingting.Analysis, error) {
+			return analyzer.Analyze(ctx, t)
+		},
+	}}, nil
+}
+
+// modelClient is a chat model of an eval.yaml that can be asked.
+type modelClient struct {
+	*llm.Client
+	name     string
+	identity map[string]string // what its answers depend on, beside the prompt
+	cache    *llm.Cache
+	budget   *llm.Budget
+	idle     func() // closes connections
+}
+
+// modelClient connects the model of an entry. Nothing is asked of the service
+// yet. Close it after use.
+func (p *program) modelClient(c modelConfig) (*modelClient, error) {
+	bad := func(format string, args ...any) (*modelClient, error) {
 		return nil, usageError("models 里的 %q：%s", c.Name, fmt.Sprintf(format, args...))
 	}
 	if !regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(c.Name) {
@@ -75,10 +106,7 @@ func (p *program) modelSystem(c modelConfig) (*modelSystem, error) {
 			return bad("timeout %q 不是一段时间，写成 30s 或 2m", c.Timeout)
 		}
 	}
-	mode := llm.Mode(c.Cache)
-	if c.Cache == "" {
-		mode = llm.ModeLive
-	}
+	mode := cmp.Or(llm.Mode(c.Cache), llm.ModeLive)
 	key := ""
 	if c.KeyEnv != "" {
 		if key = strings.TrimSpace(p.getenv(c.KeyEnv)); key == "" && mode != llm.ModeReplay {
@@ -95,54 +123,49 @@ func (p *program) modelSystem(c modelConfig) (*modelSystem, error) {
 	if err != nil {
 		return bad("%s", err)
 	}
-	s := &modelSystem{budget: budget, idle: transport.CloseIdleConnections}
+	m := &modelClient{name: c.Name, budget: budget, idle: transport.CloseIdleConnections}
 	if c.Cache != cacheOff {
-		dir := c.CacheDir
-		if dir == "" {
-			dir = defaultCacheDir
-		}
-		if s.cache, err = llm.OpenCache(filepath.Join(dir, c.Name+".jsonl"), mode); err != nil {
+		if m.cache, err = llm.OpenCache(filepath.Join(cmp.Or(c.CacheDir, defaultCacheDir), c.Name+".jsonl"), mode); err != nil {
 			return bad("%s", err)
 		}
 	}
 	options := llm.Options{
 		Model: c.Model, Host: host, Temperature: c.Temperature, Seed: c.Seed, MaxTokens: c.MaxTokens, Format: llm.Format(c.Format),
-		Timeout: timeout, Concurrency: c.Concurrency, Budget: budget, Cache: s.cache,
+		Timeout: timeout, Concurrency: c.Concurrency, Budget: budget, Cache: m.cache,
 		// Every example is asked: an answer must not depend on those before it.
 		BreakAfter: -1,
 	}
 	if key != "" {
 		options.Secrets = []string{key}
 	}
-	if s.client, err = llm.New(chat, options); err == nil {
-		var analyzer *llm.Analyzer
-		if analyzer, err = llm.NewAnalyzer(s.client, sentiment.Level, c.Repeat); err == nil {
-			identity := analyzer.Identity()
-			identity["kind"] = "llm"
-			s.System = eval.System{
-				Name: c.Name, Identity: identity,
-				Analyze: func(ctx context.Context, t qingting.Transcript) (*qingting.Analysis, error) {
-					return analyzer.Analyze(ctx, t)
-				},
-			}
-			return s, nil
-		}
+	if m.Client, err = llm.New(chat, options); err != nil {
+		_ = m.Close()
+		return bad("%s", err)
 	}
-	_ = s.Close()
-	return bad("%s", err)
+	m.identity = map[string]string{
+		"name": c.Name, "model": c.Model, "host": host, "format": cmp.Or(c.Format, string(llm.FormatAuto)), "max_tokens": strconv.Itoa(c.MaxTokens),
+		"repeat": strconv.Itoa(c.Repeat), "temperature": "default", "seed": "none",
+	}
+	if c.Temperature != nil {
+		m.identity["temperature"] = strconv.FormatFloat(*c.Temperature, 'g', -1, 64)
+	}
+	if c.Seed != nil {
+		m.identity["seed"] = strconv.Itoa(*c.Seed)
+	}
+	return m, nil
 }
 
 // Close ends the recording and the connections.
-func (s *modelSystem) Close() error {
-	s.idle()
-	return s.cache.Close()
+func (m *modelClient) Close() error {
+	m.idle()
+	return m.cache.Close()
 }
 
 // summary says in a few lines what the run cost.
-func (s *modelSystem) summary() string {
-	st := s.client.Stats()
+func (m *modelClient) summary() string {
+	st := m.Stats()
 	var b strings.Builder
-	fmt.Fprintf(&b, "模型 %s：调用 %d 次（重试 %d，要求改正 %d，格式 %s），录制里取 %d 次；发出 %d、收到 %d token", s.Name, st.Calls, st.Retried, st.Repaired, st.Format, st.Cached, st.In, st.Out)
+	fmt.Fprintf(&b, "模型 %s：调用 %d 次（重试 %d，要求改正 %d，格式 %s），录制里取 %d 次；发出 %d、收到 %d token", m.name, st.Calls, st.Retried, st.Repaired, st.Format, st.Cached, st.In, st.Out)
 	if st.Estimated > 0 {
 		fmt.Fprintf(&b, "（其中 %d 次为估计）", st.Estimated)
 	}
@@ -152,13 +175,13 @@ func (s *modelSystem) summary() string {
 	if st.Invented > 0 {
 		fmt.Fprintf(&b, "；编造的引文 %d 处，未采用", st.Invented)
 	}
-	if _, exhausted := s.budget.Spent(); exhausted {
+	if _, exhausted := m.budget.Spent(); exhausted {
 		b.WriteString("；预算用完了，其余没有问")
 	}
 	for _, code := range slices.Sorted(maps.Keys(st.Errors)) {
 		fmt.Fprintf(&b, "\n  %s %d", code, st.Errors[code])
 	}
-	if _, torn := s.cache.Size(); torn > 0 {
+	if _, torn := m.cache.Size(); torn > 0 {
 		fmt.Fprintf(&b, "\n  录制里有 %d 行不完整，已跳过", torn)
 	}
 	return b.String()
