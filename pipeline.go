@@ -57,14 +57,21 @@ func NewPipeline(s Stages) (*Pipeline, error) {
 	}, nil
 }
 
+// With returns a pipeline that searches the cases of another library; all
+// other stages are shared. A tenant has its own cases.
+func (p *Pipeline) With(r Retriever) *Pipeline {
+	other := *p
+	other.stages.Retriever = r
+	return &other
+}
+
 // Analyze runs every stage over the messages in order of their seq, each that
 // was delivered twice once. Indexes in the answer are those of the transcript
 // as it was submitted. It returns an *InputError for input that breaks a
 // limit. A retriever or suggester that fails degrades the answer and is named
 // in Unavailable; the other stages are needed and fail the call.
 func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analysis, error) {
-	clock := stopwatch{start: time.Now(), stages: map[string]float64{}}
-	clock.last = clock.start
+	clock := newStopwatch()
 	if err := t.Validate(); err != nil {
 		return nil, err // before sorting: it names messages by their submitted index
 	}
@@ -74,19 +81,60 @@ func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analy
 		return nil, err
 	}
 	clock.lap("prepare")
+	a, err := p.analyze(ctx, doc, clock)
+	if err != nil {
+		return nil, err
+	}
+	a.renumber(from)
+	return a, nil
+}
+
+// Prepare does the work of one message of a live conversation; the result is
+// kept and given to AnalyzePrepared with every later message.
+func (p *Pipeline) Prepare(ctx context.Context, m Message, mode Mode) (*Prepared, error) {
+	return p.preparer.Message(ctx, m, mode)
+}
+
+// AnalyzePrepared answers as Analyze does for the conversation t with the
+// messages that were prepared: valid, each once, in the order they are to be
+// read; t.Messages is nil. Indexes are those of the slice. mode must be the one the
+// messages were prepared in.
+func (p *Pipeline) AnalyzePrepared(ctx context.Context, t Transcript, messages []*Prepared, mode Mode) (*Analysis, error) {
+	clock := newStopwatch()
+	doc := p.preparer.assemble(t, messages, mode)
+	clock.lap("prepare")
+	return p.analyze(ctx, doc, clock)
+}
+
+// Level is the risk level alone of a conversation as AnalyzePrepared takes it,
+// without search and drafts.
+func (p *Pipeline) Level(ctx context.Context, t Transcript, messages []*Prepared, mode Mode) (RiskLevel, error) {
+	doc := p.preparer.assemble(t, messages, mode)
+	_, f, err := p.understand(ctx, doc, newStopwatch())
+	return f.Risk.Level, err
+}
+
+// understand runs the stages that every answer needs.
+func (p *Pipeline) understand(ctx context.Context, doc *Document, clock *stopwatch) (c Classification, f Feeling, err error) {
 	doc.Scores = p.stages.Scorer.Score(doc)
 	clock.lap("score")
-	c, err := p.stages.Classifier.Classify(ctx, doc)
-	if err != nil {
-		return nil, fmt.Errorf("classify: %w", err)
+	if c, err = p.stages.Classifier.Classify(ctx, doc); err != nil {
+		return c, f, fmt.Errorf("classify: %w", err)
 	}
 	clock.lap("classify")
-	f, err := p.stages.Assessor.Assess(ctx, doc, &c)
-	if err != nil {
-		return nil, fmt.Errorf("assess: %w", err)
+	if f, err = p.stages.Assessor.Assess(ctx, doc, &c); err != nil {
+		return c, f, fmt.Errorf("assess: %w", err)
 	}
 	clock.lap("assess")
+	return c, f, nil
+}
 
+func (p *Pipeline) analyze(ctx context.Context, doc *Document, clock *stopwatch) (*Analysis, error) {
+	c, f, err := p.understand(ctx, doc, clock)
+	if err != nil {
+		return nil, err
+	}
+	t, mode := &doc.Transcript, doc.Mode
 	a := &Analysis{
 		Schema: SchemaVersion, Taxonomy: TaxonomyVersion, Model: p.stages.ModelID, Mode: mode,
 		Unavailable: []Unavailable{{Component: "llm", Code: "disabled"}},
@@ -135,7 +183,6 @@ func (p *Pipeline) Analyze(ctx context.Context, t Transcript, mode Mode) (*Analy
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	a.renumber(from)
 	a.Latency = Latency{Total: milliseconds(time.Since(clock.start)), Stages: clock.stages}
 	return a, nil
 }
@@ -185,6 +232,11 @@ func Prioritize(kind Kind, types []TypeScore, signals []Signal) (Priority, []Rou
 type stopwatch struct {
 	start, last time.Time
 	stages      map[string]float64
+}
+
+func newStopwatch() *stopwatch {
+	now := time.Now()
+	return &stopwatch{start: now, last: now, stages: map[string]float64{}}
 }
 
 func (s *stopwatch) lap(stage string) {

@@ -3,6 +3,7 @@ package qingting
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // maxVectors is how many messages of one transcript get a vector: at about
@@ -55,7 +56,7 @@ func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Docu
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	doc := &Document{Transcript: t, Messages: make([]*Prepared, len(t.Messages)), Mode: mode}
+	messages := make([]*Prepared, len(t.Messages))
 	var texts []string
 	var of []*Prepared
 	for i := range t.Messages {
@@ -64,9 +65,8 @@ func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Docu
 		if err != nil {
 			return nil, fmt.Errorf("prepare message %d: %w", i, err)
 		}
-		doc.Messages[i] = m
-		seen := i < openingVectors || i >= len(t.Messages)-(maxVectors-openingVectors)
-		if mode == ModeFull && seen && len(m.Clean) > 0 {
+		messages[i] = m
+		if mode == ModeFull && hasVector(i, len(t.Messages)) && len(m.Clean) > 0 {
 			texts, of = append(texts, string(m.Clean)), append(of, m)
 		}
 	}
@@ -79,6 +79,38 @@ func (p *Preparer) Document(ctx context.Context, t Transcript, mode Mode) (*Docu
 			of[i].Vector = v
 		}
 	}
+	return p.assemble(t, messages, mode), nil
+}
+
+// hasVector reports whether message i of n gets one.
+func hasVector(i, n int) bool {
+	return i < openingVectors || i >= n-(maxVectors-openingVectors)
+}
+
+// assemble makes a document of prepared messages, which are left as they are;
+// t.Messages are theirs, or nil.
+func (p *Preparer) assemble(t Transcript, messages []*Prepared, mode Mode) *Document {
+	doc := &Document{Transcript: t, Messages: messages, Mode: mode}
+	copied := false
+	for i, m := range messages {
+		if m.Vector == nil || hasVector(i, len(messages)) {
+			continue
+		}
+		// It had one when it was among the last; a conversation is read the same
+		// whether it grew or came whole.
+		if !copied {
+			doc.Messages, copied = slices.Clone(messages), true
+		}
+		m := *m
+		m.Vector = nil
+		doc.Messages[i] = &m
+	}
+	if t.Messages == nil {
+		doc.Transcript.Messages = make([]Message, len(messages))
+		for i, m := range messages {
+			doc.Transcript.Messages[i] = m.Message
+		}
+	}
 	doc.Hits = p.Matcher.Match(doc)
-	return doc, nil
+	return doc
 }
