@@ -16,9 +16,10 @@ func TestUnmarshal(t *testing.T) {
 	require.NoError(t, Unmarshal([]byte("name: 甲\nlist: [1, 2]\n"), &f))
 	require.Equal(t, file{"甲", []int{1, 2}}, f)
 	for in, want := range map[string]string{
-		"nam: 甲\n":         "nam",
-		"name: a\nname: b": "name",
-		"list: [a]":        "list",
+		"nam: 甲\n":         "第 1 行第 1 列：不认识的键 nam",
+		"name: a\nname: b": "第 2 行第 1 列：这个键写了两次",
+		"list: [a]":        "要的是整数",
+		"list: 3":          "要的是一个列表",
 		"list:\n ! 00":     "yaml reader",
 	} {
 		err := Unmarshal([]byte(in), &file{})
