@@ -69,7 +69,7 @@ func commonest(d *dataset.Dataset, o *Options) (*qingting.Analysis, error) {
 	for i := range d.Files {
 		f := &d.Files[i]
 		switch {
-		case !o.takes(f):
+		case !o.Takes(f):
 		case f.Suite == dataset.SuiteTriage:
 			for e, err := range dataset.Read[dataset.Example](d, f) {
 				if err != nil {

@@ -2,6 +2,8 @@ package eval
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -41,16 +43,58 @@ type Figure struct {
 	Name  string `json:"name"`  // group.figure: risk.high_recall
 	Lower bool   `json:"lower"` // lower is better
 	Value Number `json:"value"` // of the scored rows
-	// Low and High bound Value with 95 % confidence: a percentile bootstrap that
-	// draws groups.
+	// Low and High bound Value with 95 % confidence: a Wilson interval for shares
+	// of rows, cut to the rows that groups are worth (stat.ClusteredWilson), and a
+	// percentile bootstrap that draws groups for everything else.
 	Low  Number `json:"low"`
 	High Number `json:"high"`
-	// N rows are scored, Unscored failed. Worst and Best are the figure with
-	// every failed row wrong, and right.
+	// Degenerate intervals say less than they seem to: all resamples gave the same
+	// value, or more than a twentieth of them none.
+	Degenerate bool `json:"degenerate,omitempty"`
+	// N rows are scored, Unscored failed. Counted of the N are what the figure is
+	// about: the high risks for their recall, the texts that hold personal data for
+	// that of masking. Worst and Best are the figure with every failed row wrong,
+	// and right.
 	N        int    `json:"n"`
+	Counted  int    `json:"counted"`
 	Unscored int    `json:"unscored"`
 	Worst    Number `json:"worst"`
 	Best     Number `json:"best"`
+}
+
+// Interval writes value and interval for a table, – for what is undefined and a
+// trailing ! for a degenerate interval: 0.812 [0.774, 0.850].
+func (f *Figure) Interval() string {
+	if math.IsNaN(float64(f.Value)) {
+		return Digits(float64(f.Value))
+	}
+	out := fmt.Sprintf("%s [%s, %s]", Digits(float64(f.Value)), Digits(float64(f.Low)), Digits(float64(f.High)))
+	if f.Degenerate {
+		out += "!"
+	}
+	return out
+}
+
+// Digits writes a figure with three digits: – where it is undefined, and 0.000
+// without a sign where it rounds to 0.
+func Digits(x float64) string { return digits("%.3f", x) }
+
+// SignedDigits is Digits with a + before what is above 0.
+func SignedDigits(x float64) string { return digits("%+.3f", x) }
+
+func digits(format string, x float64) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return "–"
+	}
+	if math.Abs(x) < 0.0005 {
+		return "0.000"
+	}
+	return fmt.Sprintf(format, x)
+}
+
+// degenerate reports whether an interval must not be read as certainty.
+func degenerate(low, high float64, r stat.Resampled) bool {
+	return low == high || 20*r.Undefined > len(r.Samples)+r.Undefined
 }
 
 // spec says how a figure is made. Figures of triage and satisfaction are built
@@ -62,6 +106,9 @@ type spec struct {
 	// right makes the figure the share of rows that are right, which a comparison
 	// tests exactly; build is then nil.
 	right func(gold *qingting.Labels, answer *Answer) bool
+	// share figures count rows that are right or wrong, 1 or 0 of 1, and have a
+	// Wilson interval; right makes a share too.
+	share bool
 	// headline figures are shown in short tables and measured on every slice.
 	headline bool
 
@@ -287,7 +334,7 @@ func triageSpecs() []spec {
 		{name: "type.kind_macro_f1", build: class(kind, (*metric.Classes).MacroF1)},
 		{name: "type.kind_mcc", build: class(kind, (*metric.Classes).MCC)},
 		{name: "type.kind_ece", lower: true, build: sure(kindSure, ece(metric.EqualWidth))},
-		{name: "type.false_complaint", lower: true, headline: true, build: func(c *columns) (metric.Measure, error) {
+		{name: "type.false_complaint", lower: true, headline: true, share: true, build: func(c *columns) (metric.Measure, error) {
 			called, neutral := make([]float64, len(c.rows)), make([]float64, len(c.rows))
 			for i := range c.rows {
 				if c.rows[i].Gold.Kind != qingting.KindComplaint {
@@ -303,7 +350,7 @@ func triageSpecs() []spec {
 		{name: "type.types_precision", build: set(types, (*metric.LabelSets).MicroPrecision)},
 		{name: "type.types_recall", build: set(types, (*metric.LabelSets).MicroRecall)},
 		{name: "type.types_macro5", headline: true, build: set(types, func(s *metric.LabelSets) metric.Measure { return s.MacroF1(5) })},
-		{name: "type.types_exact", build: set(types, (*metric.LabelSets).SubsetAccuracy)},
+		{name: "type.types_exact", share: true, build: set(types, (*metric.LabelSets).SubsetAccuracy)},
 		{name: "type.types_hierarchical", build: func(c *columns) (metric.Measure, error) { return metric.HierarchicalF1(c.both(types.of)) }},
 		{name: "type.primary", right: same(func(l *qingting.Labels) string { return string(l.Primary) })},
 		{name: "type.primary_l1", headline: true, right: same(func(l *qingting.Labels) string { return family(string(l.Primary)) })},
@@ -317,8 +364,8 @@ func triageSpecs() []spec {
 		{name: "emotion.intensity_mae", lower: true, build: levels((*metric.Levels).MAE)},
 		{name: "risk.level", headline: true, right: same(risk.of)},
 		{name: "risk.macro_f1", build: class(risk, (*metric.Classes).MacroF1)},
-		{name: "risk.high_recall", headline: true, build: label(qingting.RiskHigh, (*metric.Classes).Recall)},
-		{name: "risk.high_precision", headline: true, build: label(qingting.RiskHigh, (*metric.Classes).Precision)},
+		{name: "risk.high_recall", headline: true, share: true, build: label(qingting.RiskHigh, (*metric.Classes).Recall)},
+		{name: "risk.high_precision", headline: true, share: true, build: label(qingting.RiskHigh, (*metric.Classes).Precision)},
 		{name: "risk.high_ap", headline: true, build: high((*metric.Scores).AveragePrecision)},
 		{name: "risk.high_auroc", build: high((*metric.Scores).AUROC)},
 		{name: "risk.high_brier", lower: true, build: highP((*metric.Probabilities).Brier)},
@@ -345,7 +392,7 @@ func triageSpecs() []spec {
 		}},
 		{name: "risk.least_cost", lower: true, build: high(func(s *metric.Scores) metric.Measure { return s.MinCost(cost) })},
 		{name: "risk.signals_micro", headline: true, build: set(signals, (*metric.LabelSets).MicroF1)},
-		{name: "risk.early", value: "early", worst: 0, best: 1},
+		{name: "risk.early", value: "early", share: true, worst: 0, best: 1},
 		{name: "risk.lead_messages", value: "lead", worst: 0, best: 0},
 	}
 }
@@ -408,7 +455,7 @@ func measure(suite dataset.Suite, rows []*Row) ([]Measured, error) {
 // Resampling says how intervals are made: the same rounds and seed give the
 // same intervals.
 type Resampling struct {
-	Rounds int    // 0: 1,000
+	Rounds int    // 0: 1,000, and for a comparison as Compare says
 	Seed   uint64 // 0 is a seed like any other
 }
 
@@ -445,23 +492,89 @@ func figures(suite dataset.Suite, rows []*Row, r Resampling, wanted func(spec) b
 		worstCase = slices.DeleteFunc(worstCase, func(m Measured) bool { return !wanted(m.spec) })
 		bestCase = slices.DeleteFunc(bestCase, func(m Measured) bool { return !wanted(m.spec) })
 	}
-	measures := make([]stat.Measure, len(now))
-	for i, m := range now {
-		measures[i] = m.Measure
+	// A group is drawn as one, and the same groups count for a share.
+	drawn := groups(answered)
+	var measures []stat.Measure
+	for _, m := range now {
+		if !m.isShare() {
+			measures = append(measures, m.Measure)
+		}
 	}
-	resampled := make([]stat.Resampled, len(now))
+	var resampled []stat.Resampled
 	if len(answered) > 0 {
-		if resampled, err = stat.Bootstrap(measures, groups(answered), r.rounds(), r.Seed); err != nil {
+		if resampled, err = stat.Bootstrap(measures, drawn, r.rounds(), r.Seed); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]Figure, len(now))
 	for i, m := range now {
-		low, high := resampled[i].Interval(0.95)
-		out[i] = Figure{
-			Name: m.name, Lower: m.lower, Value: Number(m.Value(nil)), Low: Number(low), High: Number(high),
-			N: len(answered), Unscored: len(rows) - len(answered),
+		f := Figure{
+			Name: m.name, Lower: m.lower, Value: Number(m.Value(nil)), Low: Number(math.NaN()), High: Number(math.NaN()),
+			N: len(answered), Counted: metric.Counted(m.Measure), Unscored: len(rows) - len(answered),
 			Worst: Number(worstCase[i].Value(nil)), Best: Number(bestCase[i].Value(nil)),
+		}
+		var low, high float64
+		switch {
+		case len(answered) == 0:
+			out[i] = f
+			continue
+		case m.isShare():
+			if low, high, err = shareInterval(m.Measure, drawn, confidence95); err != nil {
+				return nil, fmt.Errorf("%s: %w", m.name, err)
+			}
+		default:
+			low, high = resampled[0].Interval(confidence95)
+			f.Degenerate = degenerate(low, high, resampled[0])
+			resampled = resampled[1:]
+		}
+		f.Low, f.High = Number(low), Number(high)
+		out[i] = f
+	}
+	return out, nil
+}
+
+const confidence95 = 0.95
+
+func (s *spec) isShare() bool { return s.share || s.right != nil }
+
+func shareInterval(m metric.Measure, groups []int, confidence float64) (low, high float64, err error) {
+	hits, of, ok := metric.Terms(m)
+	if !ok {
+		return 0, 0, errors.New("harness: a share is no sum over a sum")
+	}
+	return stat.ClusteredWilson(hits, of, groups, confidence)
+}
+
+// Bound is one figure over all rows: Value of those that were answered, Worst
+// and Best with every failed one wrong, and right.
+type Bound struct {
+	Name               string
+	Lower              bool
+	Value, Worst, Best float64
+	N, Counted         int // rows in all, and what Best and Worst are about
+}
+
+// Bounds measures the rows of all suites without intervals.
+func Bounds(rows []*Row) ([]Bound, error) {
+	var out []Bound
+	for _, s := range bySuite(rows) {
+		now, err := measure(s.suite, scored(s.rows))
+		if err != nil {
+			return nil, err
+		}
+		worstCase, err := measure(s.suite, fill(s.rows, worst))
+		if err != nil {
+			return nil, err
+		}
+		bestCase, err := measure(s.suite, fill(s.rows, best))
+		if err != nil {
+			return nil, err
+		}
+		for i, m := range now {
+			out = append(out, Bound{
+				Name: m.name, Lower: m.lower, Value: m.Value(nil), Worst: worstCase[i].Value(nil), Best: bestCase[i].Value(nil),
+				N: len(s.rows), Counted: metric.Counted(worstCase[i].Measure, bestCase[i].Measure),
+			})
 		}
 	}
 	return out, nil

@@ -12,19 +12,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/eval/dataset"
 )
 
-// openRun makes the folder of a run, or checks that the run in it is the same.
+// openRun begins a run in a folder, or checks that the run in it is the same.
 func openRun(dir string, want *Manifest) error {
 	path := filepath.Join(dir, ManifestFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("建不了评测目录：%w", err)
-		}
 		return writeJSON(path, want)
 	}
 	if err != nil {
@@ -32,7 +30,7 @@ func openRun(dir string, want *Manifest) error {
 	}
 	var have Manifest
 	if err := json.Unmarshal(b, &have); err != nil {
-		return fmt.Errorf("%s 不是评测的清单：%w", path, err)
+		return fmt.Errorf("%s 不是评测的清单：%s", path, jsonFault(err))
 	}
 	same := have.Dataset.Hash == want.Dataset.Hash && have.Limit == want.Limit && have.Seed == want.Seed && have.Rounds == want.Rounds &&
 		slices.EqualFunc(have.Systems, want.Systems, func(a, b SystemID) bool { return a.Name == b.Name && maps.Equal(a.Identity, b.Identity) })
@@ -93,7 +91,7 @@ func ReadRows(dir string) ([]*Row, error) {
 		if len(bytes.TrimSpace(line)) > 0 {
 			row := &Row{}
 			if err := json.Unmarshal(line, row); err != nil {
-				return nil, fmt.Errorf("%s 第 %d 行坏了：%w", f.Name(), n, err)
+				return nil, fmt.Errorf("%s 第 %d 行坏了：%s", f.Name(), n, jsonFault(err))
 			}
 			same.row(row)
 			out = append(out, row)
@@ -153,6 +151,21 @@ func (s *shared) label(l *qingting.Labels) *qingting.Labels {
 	return s.labels[key]
 }
 
+// jsonFault says in Chinese why a file that we wrote cannot be read back.
+func jsonFault(err error) string {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
+		return "没有写完"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("第 %d 个字节处不是合法的 JSON", syntax.Offset)
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Sprintf("%s 的类型不对", wrong.Field)
+	}
+	return "内容不是评测写的样子"
+}
+
 // ReadManifest reads what made a run.
 func ReadManifest(dir string) (*Manifest, error) {
 	b, err := os.ReadFile(filepath.Join(dir, ManifestFile))
@@ -161,7 +174,7 @@ func ReadManifest(dir string) (*Manifest, error) {
 	}
 	var m Manifest
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("%s 的 %s 坏了：%w", dir, ManifestFile, err)
+		return nil, fmt.Errorf("%s 坏了：%s", filepath.Join(dir, ManifestFile), jsonFault(err))
 	}
 	return &m, nil
 }
@@ -180,7 +193,7 @@ func ReadTimes(dir string) (map[string]float64, error) {
 		if err := d.Decode(&t); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return out, nil // a sudden end may have cut the last line
 		} else if err != nil {
-			return nil, fmt.Errorf("%s 坏了：%w", f.Name(), err)
+			return nil, fmt.Errorf("%s 坏了：%s", f.Name(), jsonFault(err))
 		}
 		if !t.Recorded {
 			out[t.ID] = t.MS
@@ -196,7 +209,7 @@ func ReadMetrics(dir string) (*Metrics, error) {
 	}
 	var m Metrics
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("%s 的 %s 坏了：%w", dir, MetricsFile, err)
+		return nil, fmt.Errorf("%s 坏了：%s", filepath.Join(dir, MetricsFile), jsonFault(err))
 	}
 	return &m, nil
 }
@@ -205,7 +218,7 @@ func ReadMetrics(dir string) (*Metrics, error) {
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("写不了 %s：%w", path, err)
 	}
 	tmp := path + ".tmp"
 	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {

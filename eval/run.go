@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,8 @@ type Options struct {
 
 func (o *Options) jobs() int { return cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)) }
 
-func (o *Options) takes(f *dataset.File) bool {
+// Takes reports whether the files of a run are to include f.
+func (o *Options) Takes(f *dataset.File) bool {
 	if len(o.Suites) > 0 && !slices.Contains(o.Suites, f.Suite) {
 		return false
 	}
@@ -123,9 +125,12 @@ type SystemID struct {
 // Metrics are the figures of a run. They hold no time and no place, so that
 // the same answers give the same bytes.
 type Metrics struct {
-	Schema  string          `json:"schema"`
-	Dataset DatasetID       `json:"dataset"`
-	Limit   int             `json:"limit,omitempty"`
+	Schema  string    `json:"schema"`
+	Dataset DatasetID `json:"dataset"`
+	Limit   int       `json:"limit,omitempty"`
+	// Failed is a run in which too many examples failed: its figures say nothing,
+	// nothing may pass by them and no baseline may be made of them.
+	Failed  bool            `json:"failed,omitempty"`
 	Systems []SystemMetrics `json:"systems"`
 }
 
@@ -173,10 +178,17 @@ const (
 // dir. A folder that holds an unfinished run of the same systems on the same
 // data is gone on with, whatever ended it; its metrics are the same bytes as
 // those of an undisturbed run. It returns ErrTooManyErrors beside the metrics
-// when too many examples failed.
+// when too many examples failed. Nobody else can write into the folder
+// meanwhile; a run that finds another at work there is an error.
 func Run(ctx context.Context, program, dir string, d *dataset.Dataset, systems []System, o Options) (*Metrics, error) {
+	if err := checkSystems(systems); err != nil {
+		return nil, err
+	}
 	id, files, err := identify(d, &o)
 	if err != nil {
+		return nil, err
+	}
+	if err := somethingToDo(d, files, systems, &o); err != nil {
 		return nil, err
 	}
 	want := Manifest{
@@ -186,17 +198,29 @@ func Run(ctx context.Context, program, dir string, d *dataset.Dataset, systems [
 	for _, s := range systems {
 		want.Systems = append(want.Systems, SystemID{s.Name, s.Identity})
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("建不了评测目录：%w", err)
+	}
+	lock, err := lockRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	if err := openRun(dir, &want); err != nil {
 		return nil, err
 	}
 	metrics := &Metrics{Schema: schema, Dataset: id, Limit: o.Limit}
 	failed := false
 	for i := range systems {
-		if err := answerAll(ctx, filepath.Join(dir, systems[i].Name), d, files, &systems[i], &o); err != nil {
+		examples, err := answerAll(ctx, filepath.Join(dir, systems[i].Name), d, files, &systems[i], &o)
+		if err != nil {
 			return nil, err
 		}
 		rows, err := ReadRows(filepath.Join(dir, systems[i].Name))
 		if err != nil {
+			return nil, err
+		}
+		if err := checkRows(filepath.Join(dir, systems[i].Name, RowsFile), rows, examples); err != nil {
 			return nil, err
 		}
 		m := SystemMetrics{SystemID: want.Systems[i]}
@@ -210,6 +234,7 @@ func Run(ctx context.Context, program, dir string, d *dataset.Dataset, systems [
 		}
 		metrics.Systems = append(metrics.Systems, m)
 	}
+	metrics.Failed = failed
 	if err := check(metrics); err != nil {
 		return nil, err
 	}
@@ -226,13 +251,62 @@ func Run(ctx context.Context, program, dir string, d *dataset.Dataset, systems [
 	return metrics, nil
 }
 
+// checkSystems refuses names that would share a folder, or leave the run's.
+func checkSystems(systems []System) error {
+	if len(systems) == 0 {
+		return errors.New("没有要评测的系统")
+	}
+	for i := range systems {
+		name := systems[i].Name
+		if name == "" || name != filepath.Base(name) || name == "." || name == ".." {
+			return fmt.Errorf("系统名 %q 不能用作目录名：只用字母、数字、- 和 _", name)
+		}
+		if slices.ContainsFunc(systems[:i], func(s System) bool { return s.Name == name }) {
+			return fmt.Errorf("系统 %s 写了两次：一次评测里名字不能重复", name)
+		}
+	}
+	return nil
+}
+
+// somethingToDo refuses a run without examples: its figures would be none, and
+// nobody would notice.
+func somethingToDo(d *dataset.Dataset, files []*dataset.File, systems []System, o *Options) error {
+	total := 0
+	for _, f := range files {
+		n, err := d.Count(f)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("%s 里没有一个样本，没有可评测的", f.Path)
+		}
+		for i := range systems {
+			if systems[i].does(f.Suite) {
+				total += n
+			}
+		}
+	}
+	if total > 0 {
+		return nil
+	}
+	var suites, names []string
+	for _, f := range files {
+		suites = append(suites, string(f.Suite))
+	}
+	for i := range systems {
+		names = append(names, systems[i].Name)
+	}
+	slices.Sort(suites)
+	return fmt.Errorf("没有一个样本可评测：选中的 suite（%s）系统 %s 都不做", strings.Join(slices.Compact(suites), "、"), strings.Join(names, "、"))
+}
+
 // identify hashes the files that the run will read.
 func identify(d *dataset.Dataset, o *Options) (DatasetID, []*dataset.File, error) {
 	id := DatasetID{Name: d.Name, Version: d.Version, Files: map[string]string{}}
 	var files []*dataset.File
 	for i := range d.Files {
 		f := &d.Files[i]
-		if !o.takes(f) || len(specsOf(f.Suite)) == 0 {
+		if !o.Takes(f) || len(specsOf(f.Suite)) == 0 {
 			continue
 		}
 		digests, err := d.Digests(f)
@@ -245,7 +319,7 @@ func identify(d *dataset.Dataset, o *Options) (DatasetID, []*dataset.File, error
 		files = append(files, f)
 	}
 	if len(files) == 0 {
-		return id, nil, errors.New("数据集里没有要评测的文件：检查 suites 里的 suite 和 split，或 --suite、--split 选项")
+		return id, nil, errors.New("数据集里没有要评测的文件：检查 dataset.yaml 里的 suite 和 split，命令后面写的 suite，和 --split")
 	}
 	h := sha256.New()
 	for _, f := range files {
@@ -270,71 +344,80 @@ func machine() string {
 }
 
 // answerAll appends a row for every example of the files that the folder does
-// not hold yet, in their order.
-func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dataset.File, s *System, o *Options) error {
+// not hold yet, in their order. It returns the hashes of all examples.
+func answerAll(ctx context.Context, dir string, d *dataset.Dataset, files []*dataset.File, s *System, o *Options) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("建不了评测目录：%w", err)
+		return nil, fmt.Errorf("建不了评测目录：%w", err)
 	}
-	done, err := doneRows(filepath.Join(dir, RowsFile))
+	path := filepath.Join(dir, RowsFile)
+	done, err := doneRows(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rows, err := os.OpenFile(filepath.Join(dir, RowsFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	rows, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("写不了评测结果：%w", err)
+		return nil, fmt.Errorf("写不了评测结果：%w", err)
 	}
 	defer rows.Close()
 	times, err := os.OpenFile(filepath.Join(dir, TimesFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("写不了评测结果：%w", err)
+		return nil, fmt.Errorf("写不了评测结果：%w", err)
 	}
 	defer times.Close()
 
 	total, err := countAll(d, files, s, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// The queue holds one channel an example, in order: whoever writes waits for
 	// the first while the others work.
 	queue := make(chan chan answered, 4*o.jobs())
-	failed := make(chan error, 1)
+	type asked struct {
+		examples []string
+		err      error
+	}
+	end := make(chan asked, 1)
 	go func() {
 		defer close(queue)
-		failed <- ask(ctx, d, files, s, o, done, queue)
+		examples, err := ask(ctx, d, files, s, o, resumed{path, done}, queue)
+		end <- asked{examples, err}
+	}()
+	defer func() {
+		stop()
+		for range queue { // lets the asker end
+		}
 	}()
 	count := len(done)
 	for c := range queue {
 		a := <-c
 		if a.err != nil {
-			stop()
-			for range queue { // lets the asker end
-			}
-			return errors.Join(a.err, <-failed)
+			return nil, a.err
 		}
 		line, err := json.Marshal(a.row)
 		if err != nil {
-			return fmt.Errorf("写不了样本 %s 的结果：%w", a.row.ID, err)
+			return nil, fmt.Errorf("写不了样本 %s 的结果：%w", a.row.ID, err)
 		}
 		if _, err := rows.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("写不了评测结果：%w", err)
+			return nil, fmt.Errorf("写不了评测结果：%w", err)
 		}
 		if line, err = json.Marshal(timed{a.row.ID, a.ms, a.row.recorded}); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := times.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("写不了评测结果：%w", err)
+			return nil, fmt.Errorf("写不了评测结果：%w", err)
 		}
 		count++
 		if o.Progress != nil {
 			o.Progress(s.Name, count, total)
 		}
 	}
-	if err := <-failed; err != nil {
-		return err
+	last := <-end
+	if last.err != nil {
+		return nil, last.err
 	}
-	return errors.Join(rows.Close(), times.Close())
+	return last.examples, errors.Join(rows.Close(), times.Close())
 }
 
 // timed is how long an example took.
@@ -370,21 +453,53 @@ type answered struct {
 	err error // the run cannot go on
 }
 
-// ask sends every example that is not done to a worker.
-func ask(ctx context.Context, d *dataset.Dataset, files []*dataset.File, s *System, o *Options, done []string, queue chan<- chan answered) error {
+// resumed are the rows that an earlier run left: the hashes of their examples.
+type resumed struct {
+	path string
+	done []string
+}
+
+// fault says what is wrong with row i, which is not that of the example whose
+// turn it is.
+func (r *resumed) fault(i int) error {
+	what := "不是这个数据集里该在这里的样本"
+	if slices.Contains(r.done[:i], r.done[i]) {
+		what = "和前面的一行是同一个样本"
+	}
+	return fmt.Errorf("%s 第 %d 行%s，结果和数据对不上：删掉这个文件，或换一个 --out 目录重新评测", r.path, i+1, what)
+}
+
+// checkRows holds what a run has written against its examples: every one once,
+// in their order. Figures of anything else would be of another dataset.
+func checkRows(path string, rows []*Row, examples []string) error {
+	r := resumed{path: path}
+	for i, row := range rows {
+		r.done = append(r.done, row.Hash)
+		if i >= len(examples) || row.Hash != examples[i] {
+			return r.fault(i)
+		}
+	}
+	if len(rows) < len(examples) {
+		return fmt.Errorf("%s 只有 %d 行，样本有 %d 个，缺了结果：用同样的命令接着跑", path, len(rows), len(examples))
+	}
+	return nil
+}
+
+// ask sends every example that is not done to a worker, and returns the hashes
+// of all.
+func ask(ctx context.Context, d *dataset.Dataset, files []*dataset.File, s *System, o *Options, old resumed, queue chan<- chan answered) (examples []string, err error) {
 	slots := make(chan struct{}, o.jobs())
 	var working sync.WaitGroup
 	defer working.Wait() // nobody works on when the run is over
-	at := 0
 	each := func(hash string, work func(context.Context) Row) error {
-		if at < len(done) {
-			if done[at] != hash {
-				return errors.New("数据和已有的结果对不上：换一个 --out 目录重新评测")
+		at := len(examples)
+		examples = append(examples, hash)
+		if at < len(old.done) {
+			if old.done[at] != hash {
+				return old.fault(at)
 			}
-			at++
 			return nil
 		}
-		at++
 		c := make(chan answered, 1)
 		select {
 		case <-ctx.Done():
@@ -415,8 +530,11 @@ func ask(ctx context.Context, d *dataset.Dataset, files []*dataset.File, s *Syst
 			continue
 		}
 		if err := askFile(d, f, s, o, each); err != nil {
-			return err
+			return examples, err
 		}
 	}
-	return nil
+	if len(examples) < len(old.done) {
+		return examples, old.fault(len(examples))
+	}
+	return examples, nil
 }

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,8 +142,13 @@ func TestRunRefusesTooManyErrors(t *testing.T) {
 	broken := System{Name: "broken", Analyze: func(context.Context, qingting.Transcript) (*qingting.Analysis, error) {
 		return nil, errors.New("down")
 	}}
-	m, err := run(t, t.TempDir(), writeDataset(t, 10), broken, Options{})
+	dir := t.TempDir()
+	m, err := run(t, dir, writeDataset(t, 10), broken, Options{})
 	require.ErrorIs(t, err, ErrTooManyErrors)
+	require.True(t, m.Failed)
+	kept, err := ReadMetrics(dir)
+	require.NoError(t, err)
+	require.True(t, kept.Failed, "whoever reads the figures must learn it")
 	require.Equal(t, 10, m.Systems[0].Suites[0].Unscored)
 	require.Equal(t, Number(0), m.Systems[0].Suites[0].Figures[0].Worst)
 	require.Equal(t, Number(1), m.Systems[0].Suites[0].Figures[0].Best)
@@ -243,4 +250,133 @@ func TestTornRowIsAskedAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, metricsOf(t, dir), "cut at %d", cut)
 	}
+}
+
+// TestOneRunAFolder: a second run in a folder at the same time is refused; the
+// first leaves nothing but its files behind, and the folder free.
+func TestOneRunAFolder(t *testing.T) {
+	data, dir := writeDataset(t, 60), t.TempDir()
+	started, goOn := make(chan struct{}), make(chan struct{})
+	first := make(chan error, 1)
+	go func() {
+		d, err := dataset.Open(data)
+		if err == nil {
+			once := sync.OnceFunc(func() { close(started); <-goOn })
+			_, err = Run(context.Background(), "test", dir, d, []System{guesser(0)}, Options{
+				Cleaner: plainCleaner{}, Jobs: 2, Resampling: Resampling{Rounds: 50}, Progress: func(string, int, int) { once() },
+			})
+		}
+		first <- err
+	}()
+	<-started
+	_, err := run(t, dir, data, guesser(0), Options{})
+	require.ErrorContains(t, err, "另一个 eval run 正在写 "+dir)
+	close(goOn)
+	require.NoError(t, <-first)
+	rows, err := ReadRows(filepath.Join(dir, "guess"))
+	require.NoError(t, err)
+	require.Len(t, rows, 60)
+	var files []string
+	require.NoError(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if !e.IsDir() {
+			files = append(files, strings.TrimPrefix(path, dir+"/"))
+		}
+		return err
+	}))
+	require.ElementsMatch(t, []string{ManifestFile, MetricsFile, "guess/" + RowsFile, "guess/" + TimesFile}, files)
+	_, err = run(t, dir, data, guesser(0), Options{})
+	require.NoError(t, err)
+}
+
+// TestRowsMustBeTheExamples: rows that somebody doubled, took out or brought
+// from elsewhere give no figures.
+func TestRowsMustBeTheExamples(t *testing.T) {
+	data, dir := writeDataset(t, 12), t.TempDir()
+	_, err := run(t, dir, data, guesser(0), Options{})
+	require.NoError(t, err)
+	path := filepath.Join(dir, "guess", RowsFile)
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(bytes.TrimSpace(whole), []byte("\n"))
+	lines[11] = append(lines[11], '\n')
+	foreign := []byte(`{"suite":"triage","id":"x","hash":"f00","error":"failed"}` + "\n")
+	for name, tt := range map[string]struct {
+		lines [][]byte
+		want  string
+	}{
+		"一行写了两次":   {slices.Insert(slices.Clone(lines), 5, lines[4]), "第 6 行和前面的一行是同一个样本"},
+		"末尾多了一行旧的": {append(slices.Clone(lines), lines[3]), "第 13 行和前面的一行是同一个样本"},
+		"少了中间一行":   {slices.Delete(slices.Clone(lines), 3, 4), "第 4 行不是这个数据集里该在这里的样本"},
+		"别处来的一行":   {slices.Insert(slices.Clone(lines), 2, foreign), "第 3 行不是这个数据集里该在这里的样本"},
+		"末尾别处来的一行": {append(slices.Clone(lines), foreign), "第 13 行不是这个数据集里该在这里的样本"},
+	} {
+		require.NoError(t, os.WriteFile(path, bytes.Join(tt.lines, nil), 0o600))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, MetricsFile)))
+		_, err := run(t, dir, data, guesser(0), Options{})
+		require.ErrorContains(t, err, path+" "+tt.want, name)
+		require.NoFileExists(t, filepath.Join(dir, MetricsFile), name)
+	}
+
+	// What another process writes while the run goes on is found at its end.
+	require.NoError(t, os.RemoveAll(path))
+	_, err = run(t, dir, data, guesser(0), Options{Jobs: 1, Progress: func(_ string, done, _ int) {
+		if done == 6 {
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.Write(lines[0])
+			require.NoError(t, errors.Join(err, f.Close()))
+		}
+	}})
+	require.ErrorContains(t, err, "第 7 行和前面的一行是同一个样本")
+	require.NoFileExists(t, filepath.Join(dir, MetricsFile))
+}
+
+func TestRunRefusesNothingToDo(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "空.jsonl")
+	require.NoError(t, os.WriteFile(empty, []byte("\n \n"), 0o600))
+	data, dir := writeDataset(t, 4), filepath.Join(t.TempDir(), "run")
+	_, err := run(t, dir, empty, guesser(0), Options{})
+	require.ErrorContains(t, err, "空.jsonl 里没有一个样本")
+	_, err = run(t, dir, data, guesser(0), Options{Splits: []dataset.Part{dataset.Dev}})
+	require.ErrorContains(t, err, "--split")
+	_, err = run(t, dir, data, System{Name: "reader", Read: func(string) ([]dataset.TextSpan, []string, string) { return nil, nil, "" }}, Options{})
+	require.ErrorContains(t, err, "triage")
+	require.ErrorContains(t, err, "reader")
+
+	d, err := dataset.Open(data)
+	require.NoError(t, err)
+	for want, systems := range map[string][]System{
+		"没有要评测的系统":   nil,
+		"guess 写了两次": {guesser(0), guesser(0)},
+		`系统名 ""`:     {{}},
+		`系统名 "../x"`: {{Name: "../x"}},
+	} {
+		_, err := Run(t.Context(), "test", dir, d, systems, Options{Cleaner: plainCleaner{}})
+		require.ErrorContains(t, err, want)
+	}
+	require.NoDirExists(t, dir, "what is refused leaves nothing")
+}
+
+// TestBrokenRunIsNamedInChinese: files of a run that somebody damaged.
+func TestBrokenRunIsNamedInChinese(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	for content, want := range map[string]string{
+		`{"schema":"1"`:  "没有写完",
+		`{"schema":1}`:   "schema 的类型不对",
+		`{"schema":"1"x`: "第 14 个字节处不是合法的 JSON",
+		`[]`:             "内容不是评测写的样子",
+	} {
+		write(MetricsFile, content)
+		write(ManifestFile, content)
+		_, err := ReadMetrics(dir)
+		require.EqualError(t, err, filepath.Join(dir, MetricsFile)+" 坏了："+want)
+		_, err = ReadManifest(dir)
+		require.EqualError(t, err, filepath.Join(dir, ManifestFile)+" 坏了："+want)
+	}
+	write(RowsFile, "{}\n{\"id\":\n")
+	_, err := ReadRows(dir)
+	require.ErrorContains(t, err, "第 2 行坏了：没有写完")
 }

@@ -105,6 +105,12 @@ func check(m *Metrics) error {
 				if f.N+f.Unscored != suite.N {
 					return fmt.Errorf("harness: %s: %s counts %d rows of %d", where, f.Name, f.N+f.Unscored, suite.N)
 				}
+				if f.Counted > f.N {
+					return fmt.Errorf("harness: %s: %s is about %d rows of %d", where, f.Name, f.Counted, f.N)
+				}
+				if f.Low > f.High || f.Low == f.High && !f.Degenerate {
+					return fmt.Errorf("harness: %s: %s has the interval [%v, %v]", where, f.Name, f.Low, f.High)
+				}
 			}
 			for name, c := range suite.Confused {
 				total := 0

@@ -14,8 +14,10 @@ import (
 // Relevant is the grade from which a case counts as found: the same problem.
 const Relevant = 2
 
-// queryValues are the figures of one query. A query without a case to find has
-// no recall, and counts 0 in what trec_eval -c counts 0.
+// queryValues are the figures of one query. Figures that need a relevant case
+// are over the queries that have one, as hit and reciprocal rank are usually
+// given; nDCG counts every query of the judgements, 0 where there is nothing to
+// gain, as trec_eval -c does. The n beside a figure says over how many.
 func queryValues(r metric.Ranking) map[string]float64 {
 	out := map[string]float64{}
 	put := func(name string, v float64) {
@@ -45,10 +47,16 @@ func retrievalSpecs() []spec {
 	one := func(value string, headline bool) spec {
 		return spec{name: "retrieval." + value, value: value, headline: headline, worst: 0, best: 1}
 	}
+	// Queries are right or wrong in these.
+	share := func(value string, headline bool) spec {
+		s := one(value, headline)
+		s.share = true
+		return s
+	}
 	return []spec{
 		one("ndcg@5", true), one("judged@5", true), one("ndcg@5_condensed", true), one("ndcg@5_random", true),
-		one("ndcg@10", false), one("p@1", false), one("hit@5", true), one("recall@10", false), one("mrr@10", true), one("map", false),
-		one("answered", false), one("abstained", false),
+		one("ndcg@10", false), share("p@1", false), share("hit@5", true), one("recall@10", false), one("mrr@10", true), one("map", false),
+		share("answered", false), share("abstained", false),
 	}
 }
 
@@ -84,7 +92,7 @@ func replyValues(row *dataset.Reply, d Draft) map[string]float64 {
 
 func replySpecs() []spec {
 	one := func(value string, headline bool) spec {
-		return spec{name: "reply." + value, value: value, headline: headline, worst: 0, best: 1}
+		return spec{name: "reply." + value, value: value, headline: headline, share: value != "must", worst: 0, best: 1}
 	}
 	return []spec{one("must", true), one("must_not", true), one("lint", true), one("grounded", true), one("restate_fits", false)}
 }
@@ -169,7 +177,7 @@ func pairSpecs() []spec {
 
 func textSpecs() []spec {
 	one := func(value string) spec {
-		return spec{name: "text." + value, value: value, headline: true, worst: 0, best: 1}
+		return spec{name: "text." + value, value: value, headline: true, share: value == "script", worst: 0, best: 1}
 	}
 	return []spec{one("mask_recall"), one("mask_precision"), one("words_f1"), one("script")}
 }

@@ -20,7 +20,8 @@ import (
 // behaveOptions are the flags of eval behave.
 type behaveOptions struct {
 	systems, only []string
-	json, against string
+	json, junit   string
+	against       string
 	rates         bool
 	examples      int
 	jobs          int
@@ -48,7 +49,8 @@ MFT 最低要求：这些话必须有、或不能有某个标签；INV 不变：
 	f := cmd.Flags()
 	f.StringSliceVar(&o.systems, "system", []string{systemFull}, "系统：full、fast、keyword，用逗号隔开")
 	f.StringSliceVar(&o.only, "only", nil, "只做这些测试：名字、以 * 结尾的开头或一种能力")
-	f.StringVar(&o.json, "json", "", "另存 JSON 报告")
+	f.StringVar(&o.json, "json", "", "另存 JSON 报告，可以交给 eval report --behave")
+	f.StringVar(&o.junit, "junit", "", "另存 JUnit 报告；与 --against 一起用时，已知的失败算跳过")
 	f.StringVar(&o.against, "against", "", "与已知失败的清单比较：known 为内置的，或一个文件")
 	f.BoolVar(&o.rates, "fail-rate", false, "每个测试一行失败率，通过的也列出")
 	f.IntVar(&o.examples, "examples", 3, "每个不通过的测试最多列几个用例")
@@ -119,6 +121,9 @@ func (p *program) evalBehave(ctx context.Context, files []string, o *behaveOptio
 	if err := writeWith(o.json, func(w io.Writer) error { return behave.WriteJSON(w, reports) }); err != nil {
 		return err
 	}
+	if err := writeWith(o.junit, func(w io.Writer) error { return behave.WriteJUnit(w, reports, known, o.examples) }); err != nil {
+		return err
+	}
 	if known != nil {
 		worse, better, err := known.Against(reports)
 		if err != nil {
@@ -140,7 +145,7 @@ func (p *program) evalBehave(ctx context.Context, files []string, o *behaveOptio
 
 func (p *program) behaveRun(ctx context.Context, suite *behave.Suite, s eval.System, o *behaveOptions) (*behave.Report, error) {
 	var bar *progressbar.ProgressBar
-	report, err := behave.Run(ctx, suite, s.Name, s.Analyze, behave.Options{Jobs: o.jobs, Progress: func(done, total int) {
+	report, err := behave.Run(ctx, suite, s.Name, s.Analyze, behave.Options{Jobs: o.jobs, Identity: s.Identity, Progress: func(done, total int) {
 		if bar == nil {
 			bar = p.progress(total, s.Name)
 		}

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,4 +59,36 @@ func TestConfig(t *testing.T) {
 	require.ErrorContains(t, err, "QINGTING_ALERTS_AGAIN")
 	_, err = readConfig(filepath.Join(t.TempDir(), "none.yaml"), getenv)
 	require.ErrorContains(t, err, "找不到配置文件")
+}
+
+func TestHealth(t *testing.T) {
+	status := http.StatusOK
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "/readyz", r.URL.Path)
+		w.WriteHeader(status)
+	}))
+	addr := strings.TrimPrefix(s.URL, "http://")
+	run := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		p := &program{out: &out, err: &errs, getenv: func(string) string { return "" }}
+		return p.run(t.Context(), args), out.String() + errs.String()
+	}
+	code, said := run("health", "--addr", addr)
+	require.Equal(t, 0, code, said)
+	_, port, _ := strings.Cut(addr, ":")
+	code, said = run("health", "--addr", ":"+port)
+	require.Equal(t, 0, code, said)
+	status = http.StatusServiceUnavailable
+	code, said = run("health", "--addr", addr)
+	require.Equal(t, exitSome, code)
+	require.Contains(t, said, "还没有就绪")
+	s.Close()
+	code, said = run("health", "--addr", addr)
+	require.Equal(t, exitSome, code)
+	require.Contains(t, said, "没有回答")
+	code, _ = run("config", "bogus")
+	require.Equal(t, exitUsage, code)
+	code, said = run("config", "show")
+	require.Equal(t, 0, code)
+	require.Contains(t, said, "admin_addr")
 }

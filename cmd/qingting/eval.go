@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,14 +26,31 @@ func (p *program) evalCommand() *cobra.Command {
 		Use:   "eval",
 		Short: "在标注数据上测量质量和速度",
 		Long:  "在标注数据上测量质量，在本机测量速度。数字都是现算的：同样的数据和程序得到同样的质量数字。",
-		Example: `  qingting eval quick --data ../shared/data
+		Example: `  qingting eval data lint dataset.yaml                                       # 先检查数据
+  qingting eval run --data dataset.yaml --system full,majority --out runs/today
+  qingting eval compare runs/main runs/today                                # 逐条配对比较
+  qingting eval gate runs/today --policy gates.yaml --baseline baseline     # CI 里判断能不能合并
+  qingting eval bless runs/today --baseline baseline --reason "换了词表"     # 立为新的基线
+  qingting eval report runs/today --out report.html
+  qingting eval behave                                                      # 行为测试
+  qingting eval quick --data ../shared/data                                 # 主要数字
   qingting eval speed`,
+		Args: subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalReportCommand(), p.evalViewCommand(), p.evalBehaveCommand(), p.evalQuickCommand(), p.evalSpeedCommand())
 	cmd.AddCommand(p.evalJudgeCommand())
 	cmd.AddCommand(p.evalDataCommands()...)
 	return cmd
+}
+
+// subcommand refuses, for a command that only has others below it, a name that
+// none of them has.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("没有 %q 这个命令，运行 %s --help 看有哪些命令", args[0], cmd.CommandPath())
+	}
+	return nil
 }
 
 func (p *program) evalQuickCommand() *cobra.Command {
@@ -140,11 +156,13 @@ func (p *program) evalQuick(ctx context.Context, data, out string) error {
 	return nil
 }
 
+// interval is a figure with its interval, and over how many examples it is when
+// they are not all.
 func interval(f eval.Figure) string {
-	if math.IsNaN(float64(f.Value)) {
-		return "—"
+	if f.Counted < f.N {
+		return fmt.Sprintf("%s n=%d", f.Interval(), f.Counted)
 	}
-	return fmt.Sprintf("%.3f [%.3f, %.3f]", float64(f.Value), float64(f.Low), float64(f.High))
+	return f.Interval()
 }
 
 func loadDev(data string) ([]dataset.Example, error) {

@@ -121,7 +121,10 @@ func TestDataSplitAndLeak(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"--out":             {"split", all},
-		"份额":                {"split", all, "--out", t.TempDir(), "--train", "-1"},
+		"train 的份额是 -1":     {"split", all, "--out", t.TempDir(), "--train", "-1"},
+		"train 的份额是 1.2":    {"split", all, "--out", t.TempDir(), "--train", "1.2"},
+		"dev 的份额是 NaN":      {"split", all, "--out", t.TempDir(), "--dev", "NaN"},
+		"加起来是 1.1，要等于 1":    {"split", all, "--out", t.TempDir(), "--train", "0.9"},
 		`--by 的值 "行"`:       {"split", all, "--out", t.TempDir(), "--by", "行"},
 		`--stratify 的值 "x"`: {"split", all, "--out", t.TempDir(), "--stratify", "x"},
 		"--file":            {"split", suiteFile, "--out", t.TempDir()},
@@ -136,6 +139,16 @@ func TestDataSplitAndLeak(t *testing.T) {
 		require.Contains(t, errOut, want)
 	}
 	evalData(t, 65, "data", "split", "没有.jsonl", "--out", t.TempDir())
+	none := filepath.Join(t.TempDir(), "none")
+	for want, args := range map[string][]string{
+		"里没有一行数据，没有可切分的":                 {jsonl(t, "空.jsonl")},
+		"4 行数据里会话太少，dev 要占 0.1 却一行也分不到":  {jsonl(t, "少.jsonl", rows[:4]...)},
+		"5 行数据里客户太少，test 要占 0.1 却一行也分不到": {jsonl(t, "少.jsonl", rows[:5]...), "--by", "customer", "--dev", "0.5", "--train", "0.4"},
+	} {
+		_, errOut := evalData(t, 65, append([]string{"data", "split", "--out", none}, args...)...)
+		require.Contains(t, errOut, want)
+		require.NoDirExists(t, none)
+	}
 
 	// A row of the training file again: the same text, other punctuation.
 	again := jsonl(t, "dev.jsonl", talk("新", "第3单有问题！！"+strings.Repeat("丄", 9), "inquiry", ""), talk("r3", "完全是别的事情，想改一下收货地址", "inquiry", ""))
@@ -152,6 +165,8 @@ func TestDataSplitAndLeak(t *testing.T) {
 	require.Len(t, between, 1)
 	require.Len(t, between[0].Report.Pairs, 2)
 	evalData(t, 65, "data", "leak", train, "没有.jsonl")
+	_, errOut := evalData(t, 65, "data", "leak", train, jsonl(t, "空.jsonl"))
+	require.Contains(t, errOut, "空.jsonl 里没有一行数据，查不了泄漏")
 }
 
 // TestDataLeakLater: a case that was closed after its query was asked.
@@ -208,6 +223,11 @@ func TestDataIAA(t *testing.T) {
 	require.Contains(t, errOut, "id 是不是对得上")
 	_, errOut = evalData(t, 65, "data", "iaa", first, "没有.jsonl")
 	require.Contains(t, errOut, "文件不存在")
+	empty := jsonl(t, "空.jsonl")
+	for _, args := range [][]string{{empty}, {first, empty}} {
+		_, errOut = evalData(t, 65, append([]string{"data", "iaa"}, args...)...)
+		require.Contains(t, errOut, "空.jsonl 里没有一行标注")
+	}
 	evalData(t, 64, "data", "iaa")
 	evalData(t, 64, "data", "iaa", first, second, "--rounds", "0")
 }
@@ -262,6 +282,8 @@ func TestDataNoiseRefuses(t *testing.T) {
 	}
 	_, errOut := evalData(t, 65, "data", "noise", "--data", t.TempDir())
 	require.Contains(t, errOut, "没有 labelled/train*.jsonl")
+	_, errOut = evalData(t, 65, "data", "noise", "--any", "--data", jsonl(t, "空.jsonl"))
+	require.Contains(t, errOut, "里没有一行标注")
 	_, errOut = evalData(t, 65, "data", "noise", "--data", "没有")
 	require.Contains(t, errOut, "请检查 --data")
 }
@@ -285,6 +307,10 @@ func TestPower(t *testing.T) {
 		"显著性水平":                 {"--sd", "1", "--alpha", "0"},
 		"检验功效":                  {"--sd", "1", "--power", "1"},
 		"样本数是 -5":               {"--sd", "1", "--n", "-5"},
+		"--sd 是 0：标准差要大于 0":     {"--sd", "0"},
+		"--sd 是 NaN":            {"--sd", "NaN"},
+		"--discordant 是 2：只有一个": {"--discordant", "2"},
+		"--delta 是 NaN":         {"--sd", "1", "--delta", "NaN"},
 		"差值":                    {"--discordant", "0.1", "--delta", "0.2"},
 		"--from 和 --figure 要一起": {"--from", "a", "b"},
 		"--from 后面要给出两个系统":      {"--from", "a", "--figure", "type.kind"},

@@ -16,6 +16,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// powerOptions are the flags of eval power.
+type powerOptions struct {
+	n                          int
+	discordant, sd             float64
+	delta, power, alpha        float64
+	cluster, icc               float64
+	from, figure               string
+	hasN, hasDelta, hasCluster bool
+}
+
 func (p *program) evalPowerCommand() *cobra.Command {
 	var o powerOptions
 	cmd := &cobra.Command{
@@ -53,6 +63,15 @@ func (p *program) evalPowerCommand() *cobra.Command {
 			}
 			if o.from == "" && changed("discordant") == changed("sd") {
 				return usageError("请给出且只给出一个：--discordant（比正确率）、--sd（比平均数）或 --from（从两次评测估计）")
+			}
+			if changed("sd") && !(o.sd > 0 && !math.IsInf(o.sd, 0)) {
+				return usageError("--sd 是 %v：标准差要大于 0，例如 --sd 0.4", o.sd)
+			}
+			if changed("discordant") && !(o.discordant > 0 && o.discordant <= 1) {
+				return usageError("--discordant 是 %v：只有一个系统答对的比例要大于 0、不超过 1，例如 --discordant 0.15", o.discordant)
+			}
+			if changed("delta") && (o.delta == 0 || math.IsNaN(o.delta) || math.IsInf(o.delta, 0)) {
+				return usageError("--delta 是 %v：差值要是不为 0 的数，例如 --delta 0.03", o.delta)
 			}
 			return p.evalPower(&o, args)
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/qingting-ai/qingting/eval"
 	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/internal/strictyaml"
+	"github.com/qingting-ai/qingting/internal/text"
 )
 
 // Exit codes of eval beside those of the other commands.
@@ -57,7 +59,10 @@ func (p *program) evalRunCommand() *cobra.Command {
 中断（Ctrl-C、断电、kill）以后用同样的命令接着跑，metrics.json 与没有中断过的一字不差。
 
 系统：full、fast 是内置流水线的两种模式；keyword 只用规则；bm25 只按词检索；majority、always_high、never_high 什么也不读，是基线。
-suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply、text。不写就是数据集里有的全部。`,
+suite：triage（类型、情绪、风险）、satisfaction（满意度）、retrieval（案例检索）、reply（回复草稿）、
+pairs（两句话是不是一个意思）、text（脱敏、分词、转写）。不写就是数据集里有的全部。
+先按 eval data lint 检查要用的文件，有错误（会让数字不对的，不含没脱敏的个人信息）就不评测，退出码 65。
+一个目录同时只能有一个 eval run 在写。退出码：0 跑完，64 用法，65 数据，75 失败的样本太多，130 中断。`,
 		Example: `  qingting eval run --data eval/testdata/suite/dataset.yaml --out runs/today
   qingting eval run triage --data dev.jsonl --system full,fast,majority --out runs/dev
   qingting eval run -c eval.yaml --limit 20 --out runs/try        # 试跑，不能过门
@@ -70,19 +75,10 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
     - {name: qwen, base_url: "https://host/v1", model: qwen-plus, key_env: LLM_KEY, cache: live, budget: 20, price_in: 0.8, price_out: 2}`,
 		Annotations: map[string]string{"args": "suite…"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			config := evalConfig{Systems: []string{systemFull, systemFast}}
+			config := newEvalConfig()
 			if file != "" {
-				if err := readYAML(file, &config); err != nil {
+				if err := config.read(file); err != nil {
 					return err
-				}
-				dir := filepath.Dir(file)
-				config.Dataset, config.Root = beside(dir, config.Dataset), beside(dir, config.Root)
-				for i := range config.Models {
-					m := &config.Models[i]
-					if m.CacheDir == "" {
-						m.CacheDir = defaultCacheDir
-					}
-					m.CacheDir = beside(dir, m.CacheDir)
 				}
 			}
 			flags := cmd.Flags()
@@ -99,7 +95,7 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 			if len(args) > 0 {
 				config.Suites = args
 			}
-			return p.evalRun(cmd.Context(), &config)
+			return p.evalRun(cmd.Context(), config)
 		},
 	}
 	f := cmd.Flags()
@@ -113,8 +109,31 @@ suite：triage（类型、情绪、风险）、satisfaction、retrieval、reply�
 	f.StringVar(&c.Timeout, "timeout", "1m", "一条最多用多久")
 	f.IntVar(&c.Limit, "limit", 0, "每个文件最多几条；限量的结果不能过门")
 	f.Uint64Var(&c.Seed, "seed", 0, "重抽样的种子")
-	f.IntVar(&c.Rounds, "rounds", 1000, "重抽样的次数")
+	f.IntVar(&c.Rounds, "rounds", defaultRounds, "重抽样的次数")
 	return cmd
+}
+
+// newEvalConfig holds what an eval.yaml need not say.
+func newEvalConfig() *evalConfig {
+	return &evalConfig{Systems: []string{systemFull, systemFast}, Rounds: defaultRounds}
+}
+
+// defaultRounds of the bootstrap give an interval its second digit.
+const defaultRounds = 1000
+
+// read takes an eval.yaml over the defaults; relative paths in it count from
+// its folder.
+func (c *evalConfig) read(file string) error {
+	if err := readYAML(file, c); err != nil {
+		return err
+	}
+	dir := filepath.Dir(file)
+	c.Dataset, c.Root = beside(dir, c.Dataset), beside(dir, c.Root)
+	for i := range c.Models {
+		m := &c.Models[i]
+		m.CacheDir = beside(dir, cmp.Or(m.CacheDir, defaultCacheDir))
+	}
+	return nil
 }
 
 // beside takes a relative path of a file from the folder the file is in.
@@ -134,7 +153,7 @@ func readYAML(path string, to any) error {
 		return dataError(fmt.Errorf("读不了配置文件 %s：%w", path, err))
 	}
 	if err := strictyaml.Unmarshal(b, to); err != nil {
-		return usageError("配置文件 %s：%s", path, strictyaml.Describe(err))
+		return usageError("配置文件 %s %s", path, dataset.YAMLError(err))
 	}
 	return nil
 }
@@ -161,10 +180,56 @@ func (c *evalConfig) options() (eval.Options, error) {
 			return o, usageError("timeout %q 不是一段时间，写成 30s 或 2m", c.Timeout)
 		}
 	}
-	if c.Jobs < 0 || c.Limit < 0 || c.Rounds < 0 || c.MaxErrors < 0 || c.MaxErrors > 1 {
-		return o, usageError("jobs、limit、rounds 不能是负数，max_errors 在 0 和 1 之间")
+	switch {
+	case c.Jobs < 0 || c.Limit < 0:
+		return o, usageError("jobs 和 limit 不能是负数：jobs 写 0 是处理器核数，limit 写 0 是全部")
+	case c.Rounds < 1:
+		return o, usageError("rounds 是 %d：重抽样的次数至少是 1，默认 %d", c.Rounds, defaultRounds)
+	case !(c.MaxErrors >= 0 && c.MaxErrors <= 1):
+		return o, usageError("max_errors 是 %v，要在 0 和 1 之间", c.MaxErrors)
 	}
 	return o, nil
+}
+
+// checkSystems refuses a list of systems that no run could be of.
+func (c *evalConfig) checkSystems() error {
+	if len(c.Systems) == 0 {
+		return usageError("没有写要评测的系统：--system full,fast（选项），或 systems: [full, fast]（配置文件）")
+	}
+	for i, name := range c.Systems {
+		if strings.TrimSpace(name) == "" {
+			return usageError("--system 里有一个名字是空的，写成 --system full,fast")
+		}
+		if slices.Contains(c.Systems[:i], name) {
+			return usageError("系统 %s 写了两次，每个只写一次", name)
+		}
+	}
+	for i := range c.Models {
+		if slices.ContainsFunc(c.Models[:i], func(m modelConfig) bool { return m.Name == c.Models[i].Name }) {
+			return usageError("models 里有两个 %q，请改一个 name", c.Models[i].Name)
+		}
+	}
+	return nil
+}
+
+// shownFaults is how many errors of the data a refused run lists.
+const shownFaults = 10
+
+// lintForRun refuses data that would give wrong figures, before anything slow is
+// loaded or paid for.
+func lintForRun(d *dataset.Dataset, o *eval.Options) error {
+	cleaner, err := text.NewCleaner()
+	if err != nil {
+		return err
+	}
+	r, err := d.Lint(dataset.LintOptions{Cleaner: cleaner, Builtin: builtinCases, Figures: true, Takes: o.Takes})
+	if err != nil {
+		return err
+	}
+	if r.OK() {
+		return nil
+	}
+	return dataError(fmt.Errorf("数据集有 %d 个错误，没有评测；改好以后再来，qingting eval data lint 列出全部：\n%s", r.Errors, strings.TrimRight(r.List(dataset.LevelError, shownFaults), "\n")))
 }
 
 // evalMemory is what the Go part of an evaluation should stay within; the
@@ -182,12 +247,21 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkSystems(); err != nil {
+		return err
+	}
 	if c.Root == "" {
 		c.Root = filepath.Dir(c.Dataset)
 	}
 	d, err := dataset.OpenAt(c.Dataset, c.Root)
 	if err != nil {
 		return dataError(err)
+	}
+	// Rows of a large dataset come and go; without a limit what they leave behind
+	// would double the memory of a run.
+	debug.SetMemoryLimit(evalMemory)
+	if err := lintForRun(d, &o); err != nil {
+		return err
 	}
 	mode := qingting.ModeFast
 	if slices.Contains(c.Systems, systemFull) {
@@ -199,9 +273,6 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	}
 	defer e.close()
 	o.Cleaner = e.stages.Cleaner
-	// Rows of a large dataset come and go; without a limit what they leave behind
-	// would double the memory of a run.
-	debug.SetMemoryLimit(evalMemory)
 	all := &evalSystems{engine: e, data: d, base: c.Root}
 	models, err := p.models(c)
 	defer func() {
@@ -246,6 +317,11 @@ func (p *program) evalRun(ctx context.Context, c *evalConfig) error {
 	}
 	if err := printMetrics(p.out, m); err != nil {
 		return err
+	}
+	for _, s := range m.Systems {
+		if len(s.Suites) == 0 {
+			fmt.Fprintf(p.err, "系统 %s 不做选中的 suite，没有它的数字\n", s.Name)
+		}
 	}
 	fmt.Fprintf(p.out, "\n结果在 %s\n", c.Out)
 	if err != nil {
@@ -297,7 +373,7 @@ func printMetrics(w io.Writer, m *eval.Metrics) error {
 		var b strings.Builder
 		fmt.Fprintf(&b, "\n%-28s", name)
 		for _, s := range systems {
-			fmt.Fprintf(&b, " %-22s", s)
+			fmt.Fprintf(&b, " %-28s", s)
 		}
 		b.WriteByte('\n')
 		for i, f := range columns[0] {
@@ -307,7 +383,7 @@ func printMetrics(w io.Writer, m *eval.Metrics) error {
 			}
 			fmt.Fprintf(&b, "%-28s", title)
 			for _, c := range columns {
-				fmt.Fprintf(&b, " %-22s", interval(c[i]))
+				fmt.Fprintf(&b, " %-28s", interval(c[i]))
 			}
 			b.WriteByte('\n')
 		}

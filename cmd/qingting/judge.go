@@ -79,7 +79,7 @@ func (p *program) evalJudgeCommand() *cobra.Command {
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "同时判几对，0 为模型的 concurrency，没有就是 4")
 	f.StringVar(&o.timeout, "timeout", "3m", "一对的一种先后最多判多久")
 	f.Uint64Var(&o.seed, "seed", 0, "重抽样的种子")
-	f.IntVar(&o.rounds, "rounds", 1000, "重抽样的次数")
+	f.IntVar(&o.rounds, "rounds", defaultRounds, "重抽样的次数")
 	return cmd
 }
 
@@ -174,8 +174,8 @@ func (o *judgeFlags) read() (*evalConfig, *modelConfig, error) {
 	if o.base == o.candidate {
 		return nil, nil, usageError("--base 和 --candidate 都是 %s，没有可比的", o.base)
 	}
-	c, err := readEvalConfig(o.config)
-	if err != nil {
+	c := newEvalConfig()
+	if err := c.read(o.config); err != nil {
 		return nil, nil, err
 	}
 	if o.data != "" {
@@ -205,21 +205,6 @@ func (o *judgeFlags) read() (*evalConfig, *modelConfig, error) {
 		return nil, nil, usageError("%s 里有几个模型，用 --judge 指明一个：%s", o.config, strings.Join(names, "、"))
 	}
 	return nil, nil, usageError("%s 的 models 里没有 %q，可用的有 %s", o.config, o.judge, cmp.Or(strings.Join(names, "、"), "（空）"))
-}
-
-// readEvalConfig reads an eval.yaml; relative paths in it count from its folder.
-func readEvalConfig(file string) (*evalConfig, error) {
-	c := &evalConfig{}
-	if err := readYAML(file, c); err != nil {
-		return nil, err
-	}
-	dir := filepath.Dir(file)
-	c.Dataset, c.Root = beside(dir, c.Dataset), beside(dir, c.Root)
-	for i := range c.Models {
-		m := &c.Models[i]
-		m.CacheDir = beside(dir, cmp.Or(m.CacheDir, defaultCacheDir))
-	}
-	return c, nil
 }
 
 // replySource drafts replies. A reply that does not exist is errNoHuman.

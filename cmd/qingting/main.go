@@ -224,7 +224,7 @@ func (p *program) command() *cobra.Command {
   qingting triage 导出.csv --jsonl > 结果.jsonl`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.serveCommand(), p.triageCommand(), p.casesCommand(), p.policyCommand(), p.trainCommand(), p.evalCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.triageCommand(), p.casesCommand(), p.policyCommand(), p.configCommand(), p.healthCommand(), p.trainCommand(), p.evalCommand(), p.versionCommand())
 	chinese(root)
 	return root
 }

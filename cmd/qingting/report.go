@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/qingting-ai/qingting/eval/behave"
 	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/eval/gate"
 	"github.com/qingting-ai/qingting/eval/report"
@@ -19,8 +21,8 @@ import (
 
 // reportFlags are what the commands report and view have in common.
 type reportFlags struct {
-	baseline, policy, compare, data string
-	rounds                          int
+	baseline, policy, compare, data, behave, known string
+	rounds                                         int
 }
 
 func (o *reportFlags) add(cmd *cobra.Command) {
@@ -29,6 +31,8 @@ func (o *reportFlags) add(cmd *cobra.Command) {
 	f.StringVar(&o.policy, "policy", "", "门限文件 gates.yaml，要和 --baseline 一起给")
 	f.StringVar(&o.compare, "compare", "", "另一次评测的目录，逐条对比；不写就用基线")
 	f.StringVar(&o.data, "data", "", "评测用的数据集；给了它，报告里就带样本的原文")
+	f.StringVar(&o.behave, "behave", "", "行为测试的结果：eval behave --json 写的文件")
+	f.StringVar(&o.known, "known", "", "行为测试与这份已知失败的清单比：known 为内置的，或一个文件；不写时，内置的测试与内置的比")
 	f.IntVar(&o.rounds, "rounds", 1000, "对比时重抽样的次数")
 }
 
@@ -51,11 +55,45 @@ func (o *reportFlags) read(run string) (*report.Report, error) {
 			return nil, dataError(err)
 		}
 	}
+	if o.known != "" && o.behave == "" {
+		return nil, usageError("--known 要和 --behave 一起给：它是行为测试的清单")
+	}
+	if o.behave != "" {
+		if options.Behave, err = readBehaved(o.behave); err != nil {
+			return nil, err
+		}
+		list := o.known
+		if list == "" {
+			// The built-in list would call every failure of other tests a new one.
+			suite, err := behaveSuite(nil)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.ContainsFunc(options.Behave, func(r *behave.Report) bool { return r.Suite != suite.Hash }) {
+				list = knownBuiltin
+			}
+		}
+		if options.Known, err = behaveKnown(list); err != nil {
+			return nil, err
+		}
+	}
 	r, err := report.Read(run, options)
 	if err != nil {
 		return nil, dataError(err)
 	}
 	return r, nil
+}
+
+func readBehaved(name string) ([]*behave.Report, error) {
+	b, err := readTestFile(name)
+	if err != nil {
+		return nil, err
+	}
+	reports, err := behave.ReadJSON(behave.Source{Name: name, Content: b})
+	if err != nil {
+		return nil, dataError(err)
+	}
+	return reports, nil
 }
 
 func (p *program) evalReportCommand() *cobra.Command {
@@ -64,11 +102,13 @@ func (p *program) evalReportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report 评测目录",
 		Short: "把一次评测写成一个网页文件，不用网络就能看",
-		Long: `把一次评测写成一个 HTML 文件：结论、数字和区间、混淆矩阵、风险曲线、每个标签、检索、用时、切片、与另一次评测的对比、逐条列表、来历。
+		Long: `把一次评测写成一个 HTML 文件：结论、数字和区间、混淆矩阵、风险曲线、每个标签、检索、用时、切片、行为测试、与另一次评测的对比、逐条列表、来历。
+行为测试要先用 eval behave --json 跑好，再用 --behave 给出；报告写明今天哪些不通过，是新的还是已知的。
 文件里什么都有，打开时不访问网络。默认不含样本的原文；给 --data 才有，转给别人前请想一想。
 --csv 另写一个同名的 .rows.csv，一行一条结果。--trec 写 TREC 的 run 文件；qrels 要有 --data 才写。`,
 		Example: `  qingting eval report runs/today --out report.html
   qingting eval report runs/today --out report.html --baseline eval/testdata/baseline --policy eval/testdata/gates.yaml
+  qingting eval report runs/today --out report.html --behave behave.json
   qingting eval report runs/today --out report.html --compare runs/yesterday --data eval/testdata/suite/dataset.yaml`,
 		Args: exactly(1, "请给出评测目录"), Annotations: map[string]string{"args": "评测目录"},
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,14 @@ func TestReportCommand(t *testing.T) {
 	run, dir := constantRun(t), t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	require.NoError(t, os.WriteFile(in("gates.yaml"), []byte("gates:\n  - {system: full, figure: type.kind, margin: 0.1}\n"), 0o600))
+	// Results of the built-in tests, and of others: the built-in list of known
+	// failures speaks of the first only.
+	suite, err := behaveSuite(nil)
+	require.NoError(t, err)
+	result := `[{"schema":"1","suite":%q,"system":"full","tests":[{"name":"escalation.churn","title":"流失","capability":"escalation","kind":"MFT","pass":1,"n":2,"failed":1,"failures":[{"after":"我要换别家😤","why":["没有信号"]}]}]}]`
+	require.NoError(t, os.WriteFile(in("behave.json"), fmt.Appendf(nil, result, suite.Hash), 0o600))
+	require.NoError(t, os.WriteFile(in("mine.json"), fmt.Appendf(nil, result, "mine"), 0o600))
+	require.NoError(t, os.WriteFile(in("known.yaml"), []byte("date: \"2026-01-02\"\nsystems: [full]\ntests: {}\n"), 0o600))
 	tests := []struct {
 		name  string
 		args  []string
@@ -60,6 +70,13 @@ func TestReportCommand(t *testing.T) {
 		{"policy alone", []string{run, "--out", in("x.html"), "--policy", in("gates.yaml")}, exitUsage, "--baseline", nil},
 		{"junit without a verdict", []string{run, "--junit", in("x.xml")}, exitUsage, "没有基线", nil},
 		{"no rankings", []string{run, "--trec", in("trec")}, exitData, "TREC", nil},
+		{"no behavioural tests", []string{run, "--out", in("x.html"), "--behave", in("none.json")}, exitData, "找不到文件", nil},
+		{"other than behavioural tests", []string{run, "--out", in("x.html"), "--behave", in("gates.yaml")}, exitData, "不是行为测试的结果", nil},
+		{"a bad list", []string{run, "--out", in("x.html"), "--behave", in("behave.json"), "--known", in("gates.yaml")}, exitData, "不认识的键", nil},
+		{"a list alone", []string{run, "--out", in("x.html"), "--known", in("known.yaml")}, exitUsage, "--behave", nil},
+		{"behaviour", []string{run, "--out", in("c.html"), "--behave", in("behave.json")}, exitOK, "", []string{"c.html"}},
+		{"behaviour, own list", []string{run, "--out", in("d.html"), "--behave", in("behave.json"), "--known", in("known.yaml")}, exitOK, "", []string{"d.html"}},
+		{"own behaviour", []string{run, "--out", in("e.html"), "--behave", in("mine.json")}, exitOK, "", []string{"e.html"}},
 		{"page alone", []string{run, "--out", in("a.html")}, exitOK, "", []string{"a.html"}},
 		{"all", []string{
 			run, "--out", in("b.html"), "--baseline", run, "--policy", in("gates.yaml"), "--data", "../../eval/testdata/suite/dataset.yaml",
@@ -93,6 +110,21 @@ func TestReportCommand(t *testing.T) {
 			}
 		})
 	}
+	require.Contains(t, [][]string{{"known"}, {"less"}, {"worse"}}, behaved(t, in("c.html")), "the built-in list names the test")
+	require.Equal(t, []string{"new"}, behaved(t, in("d.html")))
+	require.Equal(t, []string{"unlisted"}, behaved(t, in("e.html")))
+	require.Empty(t, behaved(t, in("a.html")))
+}
+
+// behaved are the standings of the behavioural tests in a page.
+func behaved(t *testing.T, page string) []string {
+	b, err := os.ReadFile(page)
+	require.NoError(t, err)
+	var out []string
+	for _, m := range regexp.MustCompile(`data-stands="(\w+)"`).FindAllStringSubmatch(string(b), -1) {
+		out = append(out, m[1])
+	}
+	return out
 }
 
 // TestServeReport asks as a browser does, and as another site's name would.

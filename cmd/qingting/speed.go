@@ -27,7 +27,12 @@ func (p *program) evalSpeedCommand() *cobra.Command {
 fast 模式用全部核每秒能分析多少段；常驻内存。会话是为此写的，每次换几个字，没有缓存可用。`,
 		Example: "  qingting eval speed",
 		Args:    exactly(0, "eval speed 不接受参数"),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return p.evalSpeed(cmd.Context(), cases, rounds) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cases < 1 || rounds < 1 {
+				return usageError("--cases 和 --rounds 至少是 1")
+			}
+			return p.evalSpeed(cmd.Context(), cases, rounds)
+		},
 	}
 	cmd.Flags().IntVar(&cases, "cases", 10_000, "案例库放大到多少个")
 	cmd.Flags().IntVar(&rounds, "rounds", 200, "full 模式分析多少段")

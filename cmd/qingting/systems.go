@@ -249,7 +249,7 @@ func (s *evalSystems) open(ctx context.Context, name string, mode qingting.Mode)
 		parts.Encoder = nil
 	}
 	if name != dataset.BuiltinCorpus+"starter" {
-		cases, err := conversationCases(filepath.Join(s.base, filepath.FromSlash(name)))
+		cases, err := conversationCases(beside(s.base, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
 		}

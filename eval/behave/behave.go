@@ -61,6 +61,9 @@ const (
 	DIR Kind = "DIR" // direction: where labels move
 )
 
+// Kinds lists the kinds of tests in the order of the report.
+func Kinds() []Kind { return []Kind{MFT, INV, DIR} }
+
 // Capabilities lists what tests may be about, in the order of the report, with
 // their Chinese names.
 func Capabilities() []Capability {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"slices"
 	"strings"
@@ -429,6 +430,157 @@ func TestKnown(t *testing.T) {
 		_, err := ParseKnown(Source{"k.yaml", []byte(yaml)})
 		require.ErrorContains(t, err, want, yaml)
 	}
+}
+
+// TestReadJSON: what was written is read back, what a file says beside its
+// counts is not believed, and counts that cannot be are refused.
+func TestReadJSON(t *testing.T) {
+	r, err := Run(t.Context(), parse(t, kinds), "full", fake, Options{Identity: map[string]string{"model": "m1"}})
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, WriteJSON(&b, []*Report{r}))
+	written := b.String()
+	back, err := ReadJSON(Source{"b.json", []byte(written)})
+	require.NoError(t, err)
+	require.Equal(t, []*Report{r}, back)
+
+	lie := strings.NewReplacer(`"passed": false`, `"passed": true`, `"rate": 0.5`, `"rate": 0`, `"n": 18`, `"n": 7`, `"title": "来电性质"`, `"title": "没有问题"`).Replace(written)
+	require.NotEqual(t, written, lie)
+	back, err = ReadJSON(Source{"b.json", []byte(lie)})
+	require.NoError(t, err)
+	require.Equal(t, []*Report{r}, back)
+
+	one := func(test string) string {
+		return `[{"schema":"1","system":"full","tests":[` + test + `]}]`
+	}
+	for in, want := range map[string]string{
+		"":                              "b.json：不是行为测试的结果",
+		"[]":                            "里面没有结果",
+		"[null]":                        "第 1 份结果不是这个版本",
+		`{"schema":"1"}`:                "不是行为测试的结果",
+		`[{"schema":"9","system":"a"}]`: "第 1 份结果不是这个版本",
+		`[{"schema":"1"}]`:              "没有系统的名字",
+		`[{"schema":"1","system":"全"},{"schema":"1","system":"全"}]`: `第 2 份结果没有系统的名字，或和前面的重复："全"`,
+		one(`{"name":"<b>"}`): `第 1 个测试名字不对，或和前面的重复："<b>"`,
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","pass":1,"n":1},{"name":"a.b"}`):        `第 2 个测试名字不对`,
+		one(`{"name":"a.b","capability":"天气","kind":"MFT","pass":1,"n":1}`):                         `不认识能力 "天气"`,
+		one(`{"name":"a.b","capability":"kind","kind":"BAD","pass":1,"n":1}`):                       `种类 "BAD"`,
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","pass":1,"n":0}`):                       "用例 0、失败 0",
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","pass":1,"n":3,"failed":4}`):            "用例 3、失败 4",
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","pass":1,"n":3,"failed":1,"errors":2}`): "出错 2",
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","n":3}`):                                "pass 0 对不上",
+		one(`{"name":"a.b","capability":"kind","kind":"MFT","pass":1,"n":3,"failures":[{}]}`):       "对不上",
+	} {
+		_, err := ReadJSON(Source{"b.json", []byte(in)})
+		var e *Error
+		require.ErrorAs(t, err, &e, in)
+		require.ErrorContains(t, err, want, in)
+	}
+}
+
+func FuzzReadJSON(f *testing.F) {
+	f.Add(`[{"schema":"1","system":"full","tests":[{"name":"a.b","title":"对","capability":"kind","kind":"MFT","pass":1,"n":3,"failed":1,"failures":[{"after":"退🈹款","why":["错"]}]}]}]`)
+	f.Add(`[{"schema":"1","system":"\ud800","identity":{"model":"x"},"tests":null}]`)
+	f.Add(`[{"schema":"1","system":"a","tests":[{"n":9223372036854775807,"pass":1e-300}]}]`)
+	f.Add(`[null,{}]`)
+	f.Fuzz(func(t *testing.T, s string) {
+		reports, err := ReadJSON(Source{"f.json", []byte(s)})
+		if err != nil {
+			return
+		}
+		for _, r := range reports {
+			passed := 0
+			for i := range r.Tests {
+				stands, _ := (*Known)(nil).Stands(r.System, &r.Tests[i])
+				require.Equal(t, r.Tests[i].Passed, stands == Holds)
+				if r.Tests[i].Passed {
+					passed++
+				}
+			}
+			all, err := r.Sum("", "")
+			require.NoError(t, err)
+			require.Equal(t, []int{len(r.Tests), passed, r.N, r.Failed}, []int{all.Tests, all.Passed, all.N, all.Failed})
+			for _, x := range []float64{all.Rate.Rate, all.Low, all.High} {
+				require.True(t, x >= 0 && x <= 1, "%v", x)
+			}
+		}
+		var b bytes.Buffer
+		require.NoError(t, WriteJSON(&b, reports))
+	})
+}
+
+// TestSum: the kinds of a capability add up to it, and the capabilities to all.
+func TestSum(t *testing.T) {
+	r, err := Run(t.Context(), parse(t, kinds), "full", fake, Options{})
+	require.NoError(t, err)
+	all, err := r.Sum("", "")
+	require.NoError(t, err)
+	require.Equal(t, []int{11, 4, 18, 8}, []int{all.Tests, all.Passed, all.N, all.Failed})
+	require.Equal(t, []int{r.N, r.Failed}, []int{all.N, all.Failed})
+	got := Group{}
+	for _, kind := range Kinds() {
+		for _, c := range Capabilities() {
+			g, err := r.Sum(c.Code, kind)
+			require.NoError(t, err)
+			got.Tests, got.Passed, got.N, got.Failed = got.Tests+g.Tests, got.Passed+g.Passed, got.N+g.N, got.Failed+g.Failed
+		}
+	}
+	require.Equal(t, []int{all.Tests, all.Passed, all.N, all.Failed}, []int{got.Tests, got.Passed, got.N, got.Failed})
+	none, err := r.Sum("privacy", INV)
+	require.NoError(t, err)
+	require.Equal(t, Group{Capability: "privacy", Title: "个人信息"}, none, "nothing tested has no rate")
+}
+
+// TestStands goes by the shares alone, as a check does; see TestKnown.
+func TestStands(t *testing.T) {
+	k := &Known{Margin: 0.05, Systems: []string{"full"}, Tests: map[string]KnownTest{"a.b": {Failing: map[string]float64{"full": 0.5}}}}
+	for _, tt := range []struct {
+		known        *Known
+		system, name string
+		passed       bool
+		rate         float64
+		want         Standing
+		was          float64
+	}{
+		{k, "full", "a.c", true, 0, Holds, 0},
+		{k, "full", "a.c", true, 0.1, Holds, 0}, // within what the test allows
+		{k, "full", "a.c", false, 0.1, New, 0},
+		{k, "full", "a.b", false, 0.5, Listed, 0.5},
+		{k, "full", "a.b", false, 0.55, Listed, 0.5},
+		{k, "full", "a.b", false, 0.56, Worse, 0.5},
+		{k, "full", "a.b", false, 0.44, Less, 0.5},
+		{k, "full", "a.b", true, 0, Fixed, 0.5},
+		{k, "keyword", "a.b", false, 0.5, Unlisted, 0},
+		{k, "keyword", "a.b", true, 0, Holds, 0},
+		{nil, "full", "a.b", false, 0.5, Unlisted, 0},
+	} {
+		stands, was := tt.known.Stands(tt.system, &TestResult{Name: tt.name, Passed: tt.passed, Rate: Rate{Rate: tt.rate}})
+		require.Equal(t, tt.want, stands, "%+v", tt)
+		require.Equal(t, tt.was, was, "%+v", tt)
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	r, err := Run(t.Context(), parse(t, kinds), "full", fake, Options{})
+	require.NoError(t, err)
+	r.Tests[1].Failures[0].After = "坏了\x00\uffff<]]>\xff" // what XML cannot hold
+	write := func(k *Known) junitSuites {
+		var b bytes.Buffer
+		require.NoError(t, WriteJUnit(&b, []*Report{r}, k, 3))
+		var out junitSuites
+		require.NoError(t, xml.Unmarshal(b.Bytes(), &out), b.String())
+		return out
+	}
+	all := write(nil)
+	require.Equal(t, []int{11, 7, 0}, []int{all.Tests, all.Failures, all.Skipped})
+	wrong := all.Suites[0].Cases[1]
+	require.Equal(t, "full.kind kind.wrong 错：2 个用例失败 1 个", wrong.Class+" "+wrong.Name+" "+wrong.Failure.Message)
+	require.Contains(t, wrong.Failure.Text, "因  来电性质应是投诉，得到咨询")
+	require.Nil(t, all.Suites[0].Cases[2].Failure, "passes although a case fails")
+
+	known := write(&Known{Systems: []string{"full"}, Tests: map[string]KnownTest{"kind.wrong": {Why: "还没学会", Failing: map[string]float64{"full": 0.5}}}})
+	require.Equal(t, []int{11, 6, 1}, []int{known.Tests, known.Failures, known.Skipped})
+	require.Contains(t, known.Suites[0].Cases[1].Skipped.Message, "已知：还没学会")
 }
 
 // TestDemands: each demand holds where it should and breaks where it should.

@@ -78,6 +78,53 @@ type Change struct {
 	Failures []Failure `json:"failures,omitempty"`
 }
 
+// Standing is how a test stands against the list of known failures.
+type Standing string
+
+// The standings. A report and a check both go by them.
+const (
+	Holds    Standing = "pass"     // passes, and the list does not say otherwise
+	Fixed    Standing = "fixed"    // passes; the list should no longer name it
+	Less     Standing = "less"     // fails less often than listed
+	Listed   Standing = "known"    // fails as listed
+	Worse    Standing = "worse"    // fails more often than listed
+	New      Standing = "new"      // fails and is not listed
+	Unlisted Standing = "unlisted" // fails; the list says nothing of this system
+)
+
+// Stands compares one test of a system with the list; k may be nil. The share
+// is that of failing cases which the list names, 0 when it names none.
+func (k *Known) Stands(system string, t *TestResult) (Standing, float64) {
+	if k == nil || !slices.Contains(k.Systems, system) {
+		if t.Passed {
+			return Holds, 0
+		}
+		return Unlisted, 0
+	}
+	was, now := k.Tests[t.Name].Failing[system], t.share()
+	switch {
+	case was == 0 && now == 0:
+		return Holds, 0
+	case now == 0:
+		return Fixed, was
+	case was == 0:
+		return New, 0
+	case now > was+k.Margin+1e-9:
+		return Worse, was
+	case now < was-k.Margin-1e-9:
+		return Less, was
+	}
+	return Listed, was
+}
+
+// share of the cases that fail; a test that passes has none to answer for.
+func (r *TestResult) share() float64 {
+	if r.Passed {
+		return 0
+	}
+	return r.Rate.Rate
+}
+
 // Against compares reports with the list: what is worse, and what the list
 // should no longer name or name with a smaller share.
 func (k *Known) Against(reports []*Report) (worse, better []Change, err error) {
@@ -87,16 +134,13 @@ func (k *Known) Against(reports []*Report) (worse, better []Change, err error) {
 		}
 		for i := range r.Tests {
 			t := &r.Tests[i]
-			was, now := k.Tests[t.Name].Failing[r.System], t.Rate.Rate
-			if t.Passed {
-				now = 0
-			}
-			c := Change{Test: t.Name, System: r.System, Was: was, Now: now}
-			switch {
-			case was == 0 && now > 0, now > was+k.Margin+1e-9:
+			stands, was := k.Stands(r.System, t)
+			c := Change{Test: t.Name, System: r.System, Was: was, Now: t.share()}
+			switch stands {
+			case New, Worse:
 				c.Failures = t.Failures
 				worse = append(worse, c)
-			case now < was-k.Margin-1e-9 || now == 0 && was > 0:
+			case Fixed, Less:
 				better = append(better, c)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -15,6 +16,52 @@ func WriteJSON(w io.Writer, reports []*Report) error {
 	e.SetIndent("", " ")
 	e.SetEscapeHTML(false)
 	return e.Encode(reports)
+}
+
+// ReadJSON reads what WriteJSON wrote. Shares, intervals and sums are made
+// again from the counts, so that a file cannot contradict itself; counts that
+// cannot be are an *Error with the name of the file.
+func ReadJSON(src Source) ([]*Report, error) {
+	at := func(format string, args ...any) error { return &Error{src.Name, 0, fmt.Sprintf(format, args...)} }
+	var reports []*Report
+	if err := json.Unmarshal(src.Content, &reports); err != nil {
+		return nil, at("不是行为测试的结果，请给出 qingting eval behave --json 写的文件（%s）", err)
+	}
+	if len(reports) == 0 {
+		return nil, at("里面没有结果，请给出 qingting eval behave --json 写的文件")
+	}
+	systems := map[string]bool{}
+	for i, r := range reports {
+		switch {
+		case r == nil || r.Schema != schema:
+			return nil, at("第 %d 份结果不是这个版本的程序写的，请用 qingting eval behave --json 重做", i+1)
+		case r.System == "" || systems[r.System]:
+			return nil, at("第 %d 份结果没有系统的名字，或和前面的重复：%q", i+1, r.System)
+		}
+		systems[r.System] = true
+		names := map[string]bool{}
+		for j := range r.Tests {
+			t := &r.Tests[j]
+			known := slices.ContainsFunc(Capabilities(), func(c Capability) bool { return c.Code == t.Capability })
+			switch {
+			case !nameForm.MatchString(t.Name) || names[t.Name]:
+				return nil, at("系统 %s 的第 %d 个测试名字不对，或和前面的重复：%q", r.System, j+1, t.Name)
+			case !known || !slices.Contains(Kinds(), t.Kind):
+				return nil, at("系统 %s 的测试 %s：不认识能力 %q 或种类 %q", r.System, t.Name, t.Capability, t.Kind)
+			case t.N < 1 || t.Failed < 0 || t.Failed > t.N || t.Errors < 0 || t.Errors > t.Failed || len(t.Failures) > t.Failed || !(t.Pass > 0 && t.Pass <= 1):
+				return nil, at("系统 %s 的测试 %s：用例 %d、失败 %d、出错 %d、pass %v 对不上", r.System, t.Name, t.N, t.Failed, t.Errors, t.Pass)
+			}
+			names[t.Name] = true
+			if err := t.interval(); err != nil {
+				return nil, err
+			}
+			t.Passed = t.holds()
+		}
+		if err := r.sum(); err != nil {
+			return nil, err
+		}
+	}
+	return reports, nil
 }
 
 // TextOptions say how much of a report is written.

@@ -21,6 +21,8 @@ type Options struct {
 	Jobs    int           // analyses at once; 0: as many as processors
 	Timeout time.Duration // of one analysis; 0: a minute
 	Seed    uint64        // of templates and perturbations
+	// Identity names what the answers of the system depend on, for Report.Identity.
+	Identity map[string]string
 	// Progress is told after each analysis, one at a time.
 	Progress func(done, total int)
 }
@@ -28,15 +30,18 @@ type Options struct {
 // Report is what a system made of a suite. It holds no time, so that the same
 // answers give the same bytes.
 type Report struct {
-	Schema string       `json:"schema"`
-	Suite  string       `json:"suite"` // hash of the test files
-	System string       `json:"system"`
-	Seed   uint64       `json:"seed"`
-	N      int          `json:"n"`      // cases
-	Failed int          `json:"failed"` // cases, errors included
-	Errors int          `json:"errors"` // cases without an answer
-	Groups []Group      `json:"capabilities"`
-	Tests  []TestResult `json:"tests"` // in the order of the suite
+	Schema string `json:"schema"`
+	Suite  string `json:"suite"` // hash of the test files
+	System string `json:"system"`
+	// Identity names what the answers depend on, as that of an evaluated system
+	// does: hashes of weights and words. Reports without one are older.
+	Identity map[string]string `json:"identity,omitempty"`
+	Seed     uint64            `json:"seed"`
+	N        int               `json:"n"`      // cases
+	Failed   int               `json:"failed"` // cases, errors included
+	Errors   int               `json:"errors"` // cases without an answer
+	Groups   []Group           `json:"capabilities"`
+	Tests    []TestResult      `json:"tests"` // in the order of the suite
 }
 
 // Group sums up the tests of one capability.
@@ -117,7 +122,7 @@ func Run(ctx context.Context, s *Suite, name string, system System, o Options) (
 		return nil, err
 	}
 
-	report := &Report{Schema: schema, Suite: s.Hash, System: name, Seed: o.Seed}
+	report := &Report{Schema: schema, Suite: s.Hash, System: name, Identity: o.Identity, Seed: o.Seed}
 	for i, t := range s.Tests {
 		r := TestResult{Name: t.Name, Title: t.Title, Capability: t.Capability, Kind: t.Kind, Pass: cmp.Or(t.Pass, 1)}
 		r.N = len(cases[i])
@@ -148,7 +153,7 @@ func Run(ctx context.Context, s *Suite, name string, system System, o Options) (
 		if err := r.interval(); err != nil {
 			return nil, err
 		}
-		r.Passed = r.N > 0 && float64(r.N-r.Failed) >= r.Pass*float64(r.N)-1e-9
+		r.Passed = r.holds()
 		report.Tests = append(report.Tests, r)
 	}
 	return report, report.sum()
@@ -207,6 +212,11 @@ func code(err error) string {
 	return "failed"
 }
 
+// holds reports whether enough cases hold.
+func (r *TestResult) holds() bool {
+	return r.N > 0 && float64(r.N-r.Failed) >= r.Pass*float64(r.N)-1e-9
+}
+
 func (r *Rate) interval() error {
 	if r.N == 0 {
 		return nil
@@ -219,32 +229,49 @@ func (r *Rate) interval() error {
 
 // sum fills in the totals and the capabilities.
 func (r *Report) sum() error {
+	all, err := r.Sum("", "")
+	if err != nil {
+		return err
+	}
+	r.N, r.Failed, r.Errors, r.Groups = all.N, all.Failed, 0, nil
+	for i := range r.Tests {
+		r.Errors += r.Tests[i].Errors
+	}
 	for _, c := range Capabilities() {
-		g := Group{Capability: c.Code, Title: c.Title}
-		for i := range r.Tests {
-			t := &r.Tests[i]
-			if t.Capability != c.Code {
-				continue
-			}
-			g.Tests++
-			if t.Passed {
-				g.Passed++
-			}
-			g.N += t.N
-			g.Failed += t.Failed
-			r.Errors += t.Errors
-		}
-		if g.Tests == 0 {
-			continue
-		}
-		if err := g.interval(); err != nil {
+		g, err := r.Sum(c.Code, "")
+		if err != nil {
 			return err
 		}
-		r.N += g.N
-		r.Failed += g.Failed
-		r.Groups = append(r.Groups, g)
+		if g.Tests > 0 {
+			r.Groups = append(r.Groups, g)
+		}
 	}
 	return nil
+}
+
+// Sum counts the tests of one capability and of one kind; "" is any. Its
+// interval takes the cases for independent, which several changes of one text
+// are not quite.
+func (r *Report) Sum(capability string, kind Kind) (Group, error) {
+	g := Group{Capability: capability}
+	for _, c := range Capabilities() {
+		if c.Code == capability {
+			g.Title = c.Title
+		}
+	}
+	for i := range r.Tests {
+		t := &r.Tests[i]
+		if capability != "" && t.Capability != capability || kind != "" && t.Kind != kind {
+			continue
+		}
+		g.Tests++
+		if t.Passed {
+			g.Passed++
+		}
+		g.N += t.N
+		g.Failed += t.Failed
+	}
+	return g, g.interval()
 }
 
 // Passed reports whether every test passes.

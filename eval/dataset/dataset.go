@@ -216,7 +216,7 @@ func Parse(b []byte) (*Dataset, error) {
 	}
 	d := new(Dataset)
 	if err := strictyaml.Unmarshal(b, d); err != nil {
-		return nil, translate(err)
+		return nil, YAMLError(err)
 	}
 	if err := d.complete(); err != nil {
 		return nil, err
@@ -295,9 +295,10 @@ func (d *Dataset) complete() error {
 	return nil
 }
 
-// translate puts the YAML reader's complaint into Chinese with its line.
-func translate(err error) error {
-	at := func(t *token.Token, format string, args ...any) error {
+// YAMLError puts the complaint of strictyaml.Unmarshal into Chinese with its
+// line, for dataset.yaml and for eval.yaml.
+func YAMLError(err error) *Error {
+	at := func(t *token.Token, format string, args ...any) *Error {
 		e := &Error{Message: fmt.Sprintf(format, args...)}
 		if t != nil && t.Position != nil {
 			e.Line = t.Position.Line
@@ -330,6 +331,10 @@ func translate(err error) error {
 				want = "列表"
 			case reflect.Map, reflect.Struct:
 				want = "一组键值"
+			case reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
+				want = "数"
+			case reflect.Bool:
+				want = " true 或 false"
 			}
 		}
 		return at(wrong.Token, "值 %q 的类型不对，应为%s", value(wrong.Token), want)
@@ -340,7 +345,7 @@ func translate(err error) error {
 	case errors.As(err, &syntax):
 		return at(syntax.Token, "不是合法的 YAML，请检查缩进、冒号和引号")
 	}
-	return fault("读不懂，请检查缩进、冒号和引号")
+	return &Error{Message: "读不懂，请检查缩进、冒号和引号"}
 }
 
 // file opens a file of the dataset by its path.

@@ -75,6 +75,7 @@ type Finding struct {
 
 // LintReport is the result of Lint.
 type LintReport struct {
+	Files    int                       `json:"files"`    // checked
 	Rows     map[string]int            `json:"rows"`     // by file name
 	Counts   map[string]int            `json:"counts"`   // findings by code, those not listed included
 	Labels   map[string]map[string]int `json:"labels"`   // "part field" → label → rows, triage only
@@ -103,9 +104,14 @@ type LintOptions struct {
 	// Builtin lists the ids of a corpus that the program carries, by the name
 	// after BuiltinCorpus. nil: ids in such a corpus are not checked.
 	Builtin func(name string) ([]string, error)
+	// Takes says which files are checked; nil: all.
+	Takes func(*File) bool
+	// Figures looks only for what would falsify figures. Personal data does not,
+	// and to look for it is most of the work.
+	Figures bool
 }
 
-// Lint checks every file of the dataset and goes on after a bad row. The
+// Lint checks the files of the dataset and goes on after a bad row. The
 // error is a wrong option; what is wrong with the data are findings.
 func (d *Dataset) Lint(o LintOptions) (*LintReport, error) {
 	if o.Cleaner == nil {
@@ -117,7 +123,9 @@ func (d *Dataset) Lint(o LintOptions) (*LintReport, error) {
 		listed: map[[2]string]int{}, once: map[[2]string]bool{}, ids: map[[2]string]string{}, texts: map[[16]byte]earlier{},
 	}
 	for i := range d.Files {
-		l.lintFile(&d.Files[i])
+		if f := &d.Files[i]; o.Takes == nil || o.Takes(f) {
+			l.lintFile(f)
+		}
 	}
 	l.classes()
 	return l.r, nil
@@ -163,6 +171,7 @@ func (l *linter) addAt(file string, line int, level Level, code, format string, 
 
 func (l *linter) lintFile(f *File) {
 	l.f = f
+	l.r.Files++
 	l.row = Row{Place: Place{File: f.Path}}
 	l.id = ""
 	if _, err := l.d.Digests(f); err != nil {
@@ -384,6 +393,9 @@ var personalNames = map[qingting.SlotKind]struct {
 }
 
 func (l *linter) personal(field, s string) {
+	if l.Figures {
+		return
+	}
 	_, found := text.Mask(s)
 	for _, m := range found {
 		p, ok := personalNames[m.Kind]
@@ -773,27 +785,33 @@ func (r *LintReport) String() string {
 	for _, n := range r.Rows {
 		rows += n
 	}
-	fmt.Fprintf(&b, "检查了 %d 个文件、%d 行：%d 个错误，%d 个警告\n", len(r.Rows), rows, r.Errors, r.Warnings)
-	for _, level := range []Level{LevelError, LevelWarning} {
-		name := map[Level]string{LevelError: "错误", LevelWarning: "警告"}[level]
-		shown := 0
-		for _, f := range r.Findings {
-			if f.Level != level {
-				continue
-			}
-			if shown++; shown > 50 {
-				b.WriteString("  ……\n")
-				break
-			}
-			fmt.Fprintf(&b, "  %s %s", name, f.File)
-			if f.Line > 0 {
-				fmt.Fprintf(&b, ":%d", f.Line)
-			}
-			if f.ID != "" {
-				fmt.Fprintf(&b, "（%s）", f.ID)
-			}
-			fmt.Fprintf(&b, "：%s [%s]\n", f.Message, f.Code)
+	fmt.Fprintf(&b, "检查了 %d 个文件、%d 行：%d 个错误，%d 个警告\n", r.Files, rows, r.Errors, r.Warnings)
+	b.WriteString(r.List(LevelError, 50))
+	b.WriteString(r.List(LevelWarning, 50))
+	return b.String()
+}
+
+// List writes the first findings of a level, a line each.
+func (r *LintReport) List(level Level, most int) string {
+	var b strings.Builder
+	name := map[Level]string{LevelError: "错误", LevelWarning: "警告"}[level]
+	shown := 0
+	for _, f := range r.Findings {
+		if f.Level != level {
+			continue
 		}
+		if shown++; shown > most {
+			b.WriteString("  ……\n")
+			break
+		}
+		fmt.Fprintf(&b, "  %s %s", name, f.File)
+		if f.Line > 0 {
+			fmt.Fprintf(&b, ":%d", f.Line)
+		}
+		if f.ID != "" {
+			fmt.Fprintf(&b, "（%s）", f.ID)
+		}
+		fmt.Fprintf(&b, "：%s [%s]\n", f.Message, f.Code)
 	}
 	return b.String()
 }

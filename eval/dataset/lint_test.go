@@ -223,3 +223,30 @@ func TestRiskByTable(t *testing.T) {
 		require.Equal(t, c.want, RiskByTable(&c.l), "%+v", c.l)
 	}
 }
+
+// TestLintFiguresOnly: before a run only what would falsify its figures is
+// looked for, in the files that it reads.
+func TestLintFiguresOnly(t *testing.T) {
+	d := open(t, "  - {suite: triage, path: a.jsonl}\n  - {suite: triage, path: train.jsonl, split: train}\n", map[string]string{
+		"a.jsonl":     good("1", "退钱！", "打我电话13812345678"),
+		"train.jsonl": "{坏行",
+	})
+	o := LintOptions{Cleaner: newCleaner(t)}
+	r, err := d.Lint(o)
+	require.NoError(t, err)
+	require.Equal(t, 2, r.Files)
+	require.Positive(t, r.Counts[CodeJSON])
+	o.Takes = func(f *File) bool { return f.Split != Train }
+	r, err = d.Lint(o)
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Files)
+	require.Zero(t, r.Counts[CodeJSON])
+	personal := r.Counts[CodePersonal]
+	o.Figures = true
+	r, err = d.Lint(o)
+	require.NoError(t, err)
+	require.True(t, r.OK(), r)
+	require.Zero(t, r.Counts[CodePersonal])
+	require.Positive(t, personal)
+	require.Empty(t, r.List(LevelError, 10))
+}

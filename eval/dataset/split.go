@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -20,23 +19,26 @@ type Unit struct {
 	Label string // what to stratify by, such as the kind; may be empty
 }
 
-// Shares is how much of the rows each part gets. The shares are not negative
-// and their sum is not zero; they need not add up to 1.
+// Shares is how much of the rows each part gets: each in [0, 1], together 1.
 type Shares struct {
 	Train, Dev, Test float64
 }
 
+// roundedShares is how far from 1 the sum of shares may lie: 0.33, 0.33, 0.34
+// add up to 1 only nearly.
+const roundedShares = 1e-6
+
 func (s Shares) list() ([3]float64, error) {
 	l := [3]float64{s.Train, s.Dev, s.Test}
 	total := 0.0
-	for _, v := range l {
-		if !(v >= 0) || math.IsInf(v, 0) {
-			return l, errors.New("份额不能是负数，请写成 0.8、0.1、0.1 这样的数")
+	for i, v := range l {
+		if !(v >= 0 && v <= 1) { // nor NaN
+			return l, fmt.Errorf("%s 的份额是 %v，要在 0 和 1 之间，如 0.8、0.1、0.1", Parts()[i], v)
 		}
 		total += v
 	}
-	if total == 0 {
-		return l, errors.New("份额都是 0，请至少给一份大于 0 的")
+	if math.Abs(total-1) > roundedShares {
+		return l, fmt.Errorf("train、dev、test 的份额 %v、%v、%v 加起来是 %.6g，要等于 1；不要的一份写 0", s.Train, s.Dev, s.Test, total)
 	}
 	for i := range l {
 		l[i] /= total

@@ -27,7 +27,7 @@ func TestSplitStratifies(t *testing.T) {
 		}
 		units = append(units, Unit{Key: Key{ID: fmt.Sprint(i)}, Label: label})
 	}
-	parts, err := Split(units, ByConversation, Shares{Train: 8, Dev: 1, Test: 1}, 7)
+	parts, err := Split(units, ByConversation, Shares{Train: 0.8, Dev: 0.1, Test: 0.1}, 7)
 	require.NoError(t, err)
 	got := map[Part]map[string]int{Train: {}, Dev: {}, Test: {}}
 	for i, p := range parts {
@@ -38,7 +38,7 @@ func TestSplitStratifies(t *testing.T) {
 		Dev:   {"complaint": 90, "praise": 10},
 		Test:  {"complaint": 90, "praise": 10},
 	}, got)
-	other, err := Split(units, ByConversation, Shares{Train: 8, Dev: 1, Test: 1}, 8)
+	other, err := Split(units, ByConversation, Shares{Train: 0.8, Dev: 0.1, Test: 0.1}, 8)
 	require.NoError(t, err)
 	require.NotEqual(t, parts, other, "another seed is another split")
 }
@@ -76,10 +76,20 @@ func TestSplitRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "1 个样本没有 id 或 group（从第 3 个样本起）")
 	_, err = Split(units, "row", Shares{Train: 1}, 0)
 	require.ErrorContains(t, err, `"row"`)
-	for _, s := range []Shares{{}, {Train: -1, Test: 2}, {Train: math.NaN()}, {Train: math.Inf(1)}} {
+	for want, s := range map[string]Shares{
+		"加起来是 0，":              {},
+		"train 的份额是 -1":        {Train: -1, Test: 2},
+		"train 的份额是 NaN":       {Train: math.NaN(), Test: 1},
+		"dev 的份额是 +Inf":        {Dev: math.Inf(1)},
+		"test 的份额是 1.5":        {Test: 1.5},
+		"加起来是 1.2，要等于 1；不要的一份": {Train: 0.8, Dev: 0.2, Test: 0.2},
+		"加起来是 0.9":             {Train: 0.8, Test: 0.1},
+	} {
 		_, err = Split(units[:1], ByCustomer, s, 0)
-		require.Error(t, err, s)
+		require.ErrorContains(t, err, want)
 	}
+	_, err = Split(units[:1], ByCustomer, Shares{Train: 0.333333, Dev: 0.333333, Test: 0.333334}, 0)
+	require.NoError(t, err)
 	parts, err := Split(nil, ByConversation, Shares{Train: 1}, 0)
 	require.NoError(t, err)
 	require.Empty(t, parts)
@@ -132,7 +142,8 @@ func TestSplitProperties(t *testing.T) {
 			sizes[key(&units[i])]++
 			largest = max(largest, sizes[key(&units[i])])
 		}
-		shares := Shares{Train: 0.7, Dev: rapid.SampledFrom([]float64{0, 0.1}).Draw(t, "dev"), Test: 0.2}
+		shares := Shares{Dev: rapid.SampledFrom([]float64{0, 0.1}).Draw(t, "dev"), Test: 0.2}
+		shares.Train = 1 - shares.Dev - shares.Test
 		seed := rapid.Uint64().Draw(t, "seed")
 		parts, err := Split(units, by, shares, seed)
 		require.NoError(t, err)

@@ -49,6 +49,17 @@ func Bless(base, candidate, reason string) (*Blessing, error) {
 	if now.Limit > 0 {
 		return nil, ErrLimited
 	}
+	if now.Failed {
+		return nil, ErrFailed
+	}
+	if err := notEmpty(candidate, now); err != nil {
+		return nil, err
+	}
+	for _, s := range now.Systems {
+		if err := whole(filepath.Join(candidate, s.Name), &s); err != nil {
+			return nil, err
+		}
+	}
 	manifest, err := eval.ReadManifest(candidate)
 	if err != nil {
 		return nil, err
@@ -86,6 +97,23 @@ func Bless(base, candidate, reason string) (*Blessing, error) {
 	}
 	_, err = f.Write(append(line, '\n'))
 	return b, errors.Join(err, f.Close())
+}
+
+// whole checks that the rows of a system are those its figures were made of:
+// from now on they are what every run is compared with.
+func whole(dir string, s *eval.SystemMetrics) error {
+	rows, err := eval.ReadRows(dir)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, suite := range s.Suites {
+		n += suite.N
+	}
+	if n != len(rows) {
+		return fmt.Errorf("%s 里有 %d 条结果，而数字是 %d 条的：请重新运行 eval run", dir, len(rows), n)
+	}
+	return nil
 }
 
 func moved(was, now *eval.Metrics) []Move {

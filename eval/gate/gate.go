@@ -5,16 +5,14 @@
 package gate
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/qingting-ai/qingting/eval"
-	"github.com/qingting-ai/qingting/internal/strictyaml"
 )
 
 // Policy is a gates.yaml.
@@ -34,8 +32,11 @@ type Gate struct {
 	// empty: the baseline does not matter.
 	Margin *float64 `yaml:"margin"`
 	// Floor is the worst value that is put up with, whatever the baseline: a
-	// least one, or a largest one where lower is better. The value itself is held
-	// against it, not its interval.
+	// least one, or a largest one where lower is better. The value of all the
+	// candidate's rows is held against it, those the baseline has not as well, not
+	// its interval. Failed rows are taken both as right and as wrong: it is
+	// breached when even the better of the two is beyond it, and cannot be told
+	// when only the worse is.
 	Floor *float64 `yaml:"floor"`
 }
 
@@ -43,36 +44,6 @@ type Gate struct {
 // margin 0.2 puts up with 20 % more. It is measured only on the machine the
 // baseline was measured on.
 const SpeedFigure = "speed.ratio"
-
-// ReadPolicy reads a gates.yaml; unknown keys are errors.
-func ReadPolicy(path string) (*Policy, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("读不了门限文件：%w", err)
-	}
-	var p Policy
-	if err := strictyaml.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("%s：%s", path, strictyaml.Describe(err))
-	}
-	p.Confidence = cmp.Or(p.Confidence, 0.95)
-	if p.Confidence <= 0 || p.Confidence >= 1 {
-		return nil, fmt.Errorf("%s：confidence 是 %g，应当在 0 和 1 之间，例如 0.95", path, p.Confidence)
-	}
-	if len(p.Gates) == 0 {
-		return nil, fmt.Errorf("%s：gates 是空的，没有任何门限", path)
-	}
-	for i, g := range p.Gates {
-		switch {
-		case g.Figure == "":
-			return nil, fmt.Errorf("%s：第 %d 条门限没有 figure", path, i+1)
-		case g.Margin == nil && g.Floor == nil:
-			return nil, fmt.Errorf("%s：%s 既没有 margin 也没有 floor", path, g.Figure)
-		case g.Margin != nil && *g.Margin < 0:
-			return nil, fmt.Errorf("%s：%s 的 margin 是负的；它是能容忍的下降，写 0 或正数", path, g.Figure)
-		}
-	}
-	return &p, nil
-}
 
 // Status of a check, and of a verdict.
 type Status string
@@ -87,12 +58,19 @@ const (
 
 // Check is one gate held against one system.
 type Check struct {
-	System     string      `json:"system"`
-	Figure     string      `json:"figure"`
-	Status     Status      `json:"status"`
-	Reason     string      `json:"reason"` // Chinese, for people
-	Base       eval.Number `json:"base"`
-	Candidate  eval.Number `json:"candidate"`
+	System string `json:"system"`
+	Figure string `json:"figure"`
+	Status Status `json:"status"`
+	Reason string `json:"reason"` // Chinese, for people
+	// Base and Candidate are the figure on the pairs that both scored; N of them
+	// are what it is about.
+	Base      eval.Number `json:"base"`
+	Candidate eval.Number `json:"candidate"`
+	N         int         `json:"n"`
+	// Worst and Best are the figure on all rows of the candidate with its failed
+	// ones wrong, and right; null without a floor.
+	Worst      eval.Number `json:"worst"`
+	Best       eval.Number `json:"best"`
 	DamageLow  eval.Number `json:"damage_low"` // interval of how much worse; negative is better
 	DamageHigh eval.Number `json:"damage_high"`
 	Margin     *float64    `json:"margin,omitempty"`
@@ -129,6 +107,20 @@ func (v *Verdict) Exit() int {
 // ErrLimited is a run over a part of its data, which cannot gate.
 var ErrLimited = errors.New("用 --limit 跑的评测不能过门：请完整地重跑一遍")
 
+// ErrFailed is a run in which too many examples failed.
+var ErrFailed = errors.New("失败的样本太多，这次评测不能过门，也不能当基线：看 rows.jsonl 里的 error，改好以后重跑")
+
+// notEmpty refuses a run that has measured nothing: whatever it is asked, it
+// would have nothing to say against it.
+func notEmpty(dir string, m *eval.Metrics) error {
+	for _, s := range m.Systems {
+		if slices.ContainsFunc(s.Suites, func(s eval.SuiteMetrics) bool { return s.N > 0 && len(s.Figures) > 0 }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s 里一个样本也没有评测过：请重新运行 eval run", dir)
+}
+
 // Judge holds the run in the folder candidate against the one in base.
 func Judge(base, candidate string, p *Policy, r eval.Resampling) (*Verdict, error) {
 	now, err := eval.ReadMetrics(candidate)
@@ -142,7 +134,15 @@ func Judge(base, candidate string, p *Policy, r eval.Resampling) (*Verdict, erro
 	if now.Limit > 0 || was.Limit > 0 {
 		return nil, ErrLimited
 	}
-	v := &Verdict{Status: Pass, Base: filepath.Base(base), Candidate: filepath.Base(candidate)}
+	for _, m := range []*eval.Metrics{was, now} {
+		if m.Failed {
+			return nil, ErrFailed
+		}
+	}
+	if err := errors.Join(notEmpty(base, was), notEmpty(candidate, now)); err != nil {
+		return nil, err
+	}
+	v := &Verdict{Base: filepath.Base(base), Candidate: filepath.Base(candidate)}
 	for _, s := range was.Systems {
 		gates := slices.DeleteFunc(slices.Clone(p.Gates), func(g Gate) bool { return g.System != "" && g.System != s.Name })
 		if len(gates) == 0 {
@@ -165,12 +165,22 @@ func Judge(base, candidate string, p *Policy, r eval.Resampling) (*Verdict, erro
 			v.Checks = append(v.Checks, missing(g.System, g, "基线里没有系统 "+g.System))
 		}
 	}
+	v.conclude()
+	return v, nil
+}
+
+// conclude makes the verdict that of the worst check. Without a check nothing
+// was held against anything, so nothing has passed.
+func (v *Verdict) conclude() {
+	v.Status = Pass
+	if len(v.Checks) == 0 {
+		v.Status = Missing
+	}
 	for _, c := range v.Checks {
 		if severity(c.Status) > severity(v.Status) {
 			v.Status = c.Status
 		}
 	}
-	return v, nil
 }
 
 func severity(s Status) int { return slices.Index([]Status{Pass, Inconclusive, Breached, Missing}, s) }
@@ -179,7 +189,7 @@ func missing(system string, g Gate, reason string) Check {
 	nan := eval.Number(math.NaN())
 	return Check{
 		System: system, Figure: g.Figure, Status: Missing, Reason: reason, Margin: g.Margin, Floor: g.Floor,
-		Base: nan, Candidate: nan, DamageLow: nan, DamageHigh: nan, P: nan,
+		Base: nan, Candidate: nan, Worst: nan, Best: nan, DamageLow: nan, DamageHigh: nan, P: nan,
 	}
 }
 
@@ -193,6 +203,10 @@ func judgeSystem(system, base, candidate string, gates []Gate, confidence float6
 		return nil, err
 	}
 	c, err := eval.Compare(was, now, r, confidence)
+	if err != nil {
+		return nil, err
+	}
+	own, err := eval.Bounds(now)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +231,8 @@ func judgeSystem(system, base, candidate string, gates []Gate, confidence float6
 			}
 			continue
 		}
-		out = append(out, judge(system, g, &c.Deltas[at]))
+		bound := slices.IndexFunc(own, func(b eval.Bound) bool { return b.Name == g.Figure })
+		out = append(out, judge(system, g, &c.Deltas[at], &own[bound]))
 	}
 	for _, g := range gates {
 		if !slices.ContainsFunc(out, func(c Check) bool { return c.Figure == g.Figure }) {
@@ -227,30 +242,58 @@ func judgeSystem(system, base, candidate string, gates []Gate, confidence float6
 	return out, nil
 }
 
-// judge holds one difference against a gate. A margin is breached when even
-// the lower bound of the damage exceeds it, and kept when the upper bound is
-// within it; between them there are too few examples to tell.
-func judge(system string, g Gate, d *eval.Delta) Check {
+// judge holds one difference, and the candidate's own figure, against a gate. A
+// margin is breached when even the lower bound of the damage exceeds it, and
+// kept when the upper bound is within it; between them there are too few
+// examples to tell. Of margin and floor the worse counts.
+func judge(system string, g Gate, d *eval.Delta, own *eval.Bound) Check {
 	low, high := d.Damage()
+	nan := eval.Number(math.NaN())
 	c := Check{
-		System: system, Figure: g.Figure, Status: Pass, Margin: g.Margin, Floor: g.Floor,
-		Base: d.Base, Candidate: d.Candidate, DamageLow: eval.Number(low), DamageHigh: eval.Number(high), P: d.Holm,
+		System: system, Figure: g.Figure, Status: Pass, Margin: g.Margin, Floor: g.Floor, N: d.Counted,
+		Base: d.Base, Candidate: d.Candidate, Worst: nan, Best: nan, DamageLow: eval.Number(low), DamageHigh: eval.Number(high), P: d.Holm,
 	}
-	value := float64(d.Candidate)
-	if math.IsNaN(value) {
-		c.Status, c.Reason = Missing, "这个指标在数据上没有定义"
-		return c
+	var reasons []string
+	say := func(s Status, reason string) {
+		if severity(s) > severity(c.Status) {
+			c.Status = s
+		}
+		reasons = append(reasons, reason)
 	}
-	if g.Floor != nil && (!d.Lower && value < *g.Floor || d.Lower && value > *g.Floor) {
-		c.Status, c.Reason = Breached, fmt.Sprintf("%.3f 没有达到底线 %.3f", value, *g.Floor)
-		return c
+	if g.Floor != nil {
+		c.Worst, c.Best = eval.Number(own.Worst), eval.Number(own.Best)
+		say(stand(own, *g.Floor))
 	}
-	if g.Margin == nil {
-		c.Reason = fmt.Sprintf("%.3f 达到底线 %.3f", value, *g.Floor)
-		return c
+	switch {
+	case g.Margin == nil:
+	case math.IsNaN(float64(d.Candidate)):
+		say(Missing, "这个指标在两边都有的样本上没有定义")
+	default:
+		status, reason := weigh(low, high, *g.Margin)
+		if d.Degenerate && status == Pass && math.Abs(high) <= slack && math.Abs(low) <= slack {
+			// An interval without width is no certainty; say what was seen.
+			reason = fmt.Sprintf("每次重抽样都没有差别，在允许的 %s 以内", eval.Digits(*g.Margin))
+		} else if d.Degenerate {
+			reason += "（区间不能当真：重抽样几乎都一样，或常常算不出来）"
+		}
+		say(status, reason)
 	}
-	c.Status, c.Reason = weigh(low, high, *g.Margin)
+	c.Reason = strings.Join(reasons, "；")
 	return c
+}
+
+// stand holds the candidate's own figure against a floor.
+func stand(own *eval.Bound, floor float64) (Status, string) {
+	kept := func(x float64) bool { return !own.Lower && x >= floor || own.Lower && x <= floor }
+	switch {
+	case math.IsNaN(own.Best) || math.IsNaN(own.Worst):
+		return Missing, "这个指标在数据上没有定义，比不了底线"
+	case kept(own.Best) && kept(own.Worst):
+		return Pass, fmt.Sprintf("%s 达到底线 %s", eval.Digits(own.Worst), eval.Digits(floor))
+	case !kept(own.Best) && !kept(own.Worst):
+		return Breached, fmt.Sprintf("%s 没有达到底线 %s", eval.Digits(own.Best), eval.Digits(floor))
+	}
+	return Inconclusive, fmt.Sprintf("失败的样本让它在 %s 到 %s 之间，判断不了是否达到底线 %s", eval.Digits(min(own.Worst, own.Best)), eval.Digits(max(own.Worst, own.Best)), eval.Digits(floor))
 }
 
 // slack forgives the last bits of a float: a margin of 0 with the same answers
@@ -262,11 +305,11 @@ func weigh(low, high, margin float64) (Status, string) {
 	case math.IsNaN(low) || math.IsNaN(high):
 		return Missing, "算不出区间"
 	case low > margin+slack:
-		return Breached, fmt.Sprintf("变差至少 %.3f，超过允许的 %.3f", low, margin)
+		return Breached, fmt.Sprintf("变差至少 %s，超过允许的 %s", eval.Digits(low), eval.Digits(margin))
 	case high <= margin+slack:
-		return Pass, fmt.Sprintf("变差至多 %.3f，在允许的 %.3f 以内", max(high, 0), margin)
+		return Pass, fmt.Sprintf("变差至多 %s，在允许的 %s 以内", eval.Digits(max(high, 0)), eval.Digits(margin))
 	}
-	return Inconclusive, fmt.Sprintf("变差在 %.3f 到 %.3f 之间，样本太少，判断不了是否超过 %.3f", low, high, margin)
+	return Inconclusive, fmt.Sprintf("变差在 %s 到 %s 之间，样本太少，判断不了是否超过 %s", eval.Digits(low), eval.Digits(high), eval.Digits(margin))
 }
 
 func judgeSpeed(system string, g Gate, base, candidate string, confidence float64, r eval.Resampling) (Check, error) {
@@ -299,7 +342,7 @@ func judgeSpeed(system string, g Gate, base, candidate string, confidence float6
 		out.Reason = err.Error()
 		return out, nil
 	}
-	out.Base, out.Candidate, out.DamageLow, out.DamageHigh = 1, s.Ratio, s.Low-1, s.High-1
+	out.N, out.Base, out.Candidate, out.DamageLow, out.DamageHigh = s.N, 1, s.Ratio, s.Low-1, s.High-1
 	out.Status, out.Reason = weigh(float64(s.Low)-1, float64(s.High)-1, *g.Margin)
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -207,7 +208,7 @@ func TestMutations(t *testing.T) {
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			m.s.data = data
-			v, err := Judge(base, evaluate(t, m.s), p, eval.Resampling{Rounds: 500})
+			v, err := Judge(base, evaluate(t, m.s), p, eval.Resampling{Rounds: 200})
 			require.NoError(t, err)
 			require.Len(t, v.Checks, 5)
 			var out strings.Builder
@@ -264,7 +265,7 @@ func TestFalseAlarms(t *testing.T) {
 		require.NoError(t, err)
 		for i := range c.Deltas {
 			if d := &c.Deltas[i]; d.Name == "text.script" {
-				check := judge("model", Gate{Figure: d.Name, Margin: &m}, d)
+				check := judge("model", Gate{Figure: d.Name, Margin: &m}, d, &eval.Bound{})
 				if check.Status == Breached {
 					alarms++
 				}
@@ -294,6 +295,8 @@ func TestJudgeMissesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Pass, v.Status, "compare(A, A) is no damage at all")
 	require.Equal(t, eval.Number(0), v.Checks[0].DamageHigh)
+	require.Contains(t, v.Checks[0].Reason, "每次重抽样都没有差别", "no interval of width 0 is shown as one")
+	require.Equal(t, examples, v.Checks[0].N)
 
 	limited := evaluate(t, subject{data: data, right: 0.9, limit: 10})
 	_, err = Judge(base, limited, policyOf(t, gates), eval.Resampling{})
@@ -365,21 +368,197 @@ func TestBlessNeedsAReason(t *testing.T) {
 	require.ErrorIs(t, err, ErrLimited)
 }
 
+// TestFloorTakesFailuresBothWays: whoever fails on what is hard keeps a good
+// figure on the rest, which a floor must not be taken in by.
+func TestFloorTakesFailuresBothWays(t *testing.T) {
+	data := writeDataset(t)
+	base := evaluate(t, subject{data: data, right: 0.9})
+	sixth := func(i int) error {
+		if i%6 == 0 {
+			return fmt.Errorf("crash")
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name   string
+		s      subject
+		floor  float64
+		status Status
+	}{
+		{"kept", subject{right: 0.9}, 0.8, Pass},
+		{"kept however the failures are taken", subject{right: 0.9, fail: sixth}, 0.6, Pass},
+		{"kept by those that did not fail", subject{right: 0.9, fail: sixth}, 0.85, Inconclusive},
+		{"not kept at best", subject{right: 0.5, fail: sixth}, 0.85, Breached},
+		{"not kept", subject{right: 0.5}, 0.85, Breached},
+		{"nothing but failures", subject{right: 0.9, fail: func(int) error { return fmt.Errorf("crash") }}, 0.5, Inconclusive},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.s.data = data
+			v, err := Judge(base, evaluate(t, tt.s), policyOf(t, fmt.Sprintf("gates:\n  - {figure: type.kind, floor: %g}\n", tt.floor)), eval.Resampling{Rounds: 20})
+			require.NoError(t, err)
+			require.Len(t, v.Checks, 1)
+			c := v.Checks[0]
+			require.Equal(t, tt.status, v.Status, c.Reason)
+			require.LessOrEqual(t, c.Worst, c.Best)
+		})
+	}
+	// A largest value is put up with from the other side.
+	lower := &eval.Bound{Lower: true, Value: 0.2, Best: 0.1, Worst: 0.3}
+	for floor, want := range map[float64]Status{0.05: Breached, 0.2: Inconclusive, 0.3: Pass} {
+		status, reason := stand(lower, floor)
+		require.Equal(t, want, status, reason)
+	}
+	status, _ := stand(&eval.Bound{Best: math.NaN(), Worst: 1}, 0)
+	require.Equal(t, Missing, status)
+}
+
+// rowsOf reads the rows of a run and writes what they are changed to.
+func rowsOf(t *testing.T, dir string, change func(lines [][]byte) [][]byte) string {
+	t.Helper()
+	copied := t.TempDir()
+	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
+	path := filepath.Join(copied, "model", eval.RowsFile)
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := change(bytes.SplitAfter(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")))
+	require.NoError(t, os.WriteFile(path, bytes.Join(lines, nil), 0o600))
+	return copied
+}
+
+// TestFloorCountsWhatOnlyTheCandidateHas: new examples have no pair, yet they
+// are part of what the candidate answers.
+func TestFloorCountsWhatOnlyTheCandidateHas(t *testing.T) {
+	data := writeDataset(t)
+	base := evaluate(t, subject{data: data, right: 0.95})
+	p := policyOf(t, "gates:\n  - {figure: type.kind, margin: 0, floor: 0.8}\n")
+	more := rowsOf(t, base, func(lines [][]byte) [][]byte {
+		lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
+		for i := range examples / 2 {
+			var row eval.Row
+			require.NoError(t, json.Unmarshal(lines[i], &row))
+			row.ID, row.Hash, row.Answer.Kind = "新"+row.ID, "new"+row.Hash, qingting.KindSuggestion
+			line, err := json.Marshal(row)
+			require.NoError(t, err)
+			lines = append(lines, append(line, '\n'))
+		}
+		return lines
+	})
+	v, err := Judge(base, more, p, eval.Resampling{Rounds: 20})
+	require.NoError(t, err)
+	require.Equal(t, Breached, v.Status)
+	require.Contains(t, v.Checks[0].Reason, "底线")
+	require.Equal(t, v.Checks[0].Base, v.Checks[0].Candidate, "the pairs do not differ")
+
+	twice := rowsOf(t, base, func(lines [][]byte) [][]byte {
+		lines[len(lines)-1] = append(lines[len(lines)-1], '\n')
+		return append(lines, lines[0])
+	})
+	_, err = Judge(base, twice, p, eval.Resampling{Rounds: 20})
+	require.ErrorContains(t, err, "c0 出现了 2 次")
+}
+
+// metricsOf writes changed metrics into a copy of a run.
+func metricsOf(t *testing.T, dir string, change func(*eval.Metrics)) string {
+	t.Helper()
+	copied := t.TempDir()
+	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
+	m, err := eval.ReadMetrics(dir)
+	require.NoError(t, err)
+	change(m)
+	b, err := json.Marshal(m)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(copied, eval.MetricsFile), b, 0o600))
+	return copied
+}
+
+// TestNothingPassesByNothing: failed and empty runs have nothing to say, and
+// silence is no pass.
+func TestNothingPassesByNothing(t *testing.T) {
+	data := writeDataset(t)
+	good := evaluate(t, subject{data: data, right: 0.9})
+	p := policyOf(t, "gates:\n  - {figure: type.kind, margin: 0.1}\n")
+	failed := metricsOf(t, good, func(m *eval.Metrics) { m.Failed = true })
+	bare := metricsOf(t, good, func(m *eval.Metrics) { m.Systems = nil })
+	unasked := metricsOf(t, good, func(m *eval.Metrics) { m.Systems[0].Suites = nil })
+	noRows := rowsOf(t, good, func([][]byte) [][]byte { return nil })
+	for name, bad := range map[string]string{"failed": failed, "no system": bare, "no suite": unasked, "no row": noRows} {
+		_, err := Judge(good, bad, p, eval.Resampling{Rounds: 20})
+		require.Error(t, err, name)
+		_, err = Judge(bad, good, p, eval.Resampling{Rounds: 20})
+		require.Error(t, err, name)
+		_, err = Judge(bad, bad, p, eval.Resampling{Rounds: 20})
+		require.Error(t, err, name)
+	}
+	for _, pair := range [][2]string{{good, failed}, {failed, good}} {
+		_, err := Judge(pair[0], pair[1], p, eval.Resampling{Rounds: 20})
+		require.ErrorIs(t, err, ErrFailed)
+	}
+	for _, bad := range []string{failed, bare, unasked, noRows} {
+		base := filepath.Join(t.TempDir(), "baseline")
+		_, err := Bless(base, bad, "试试")
+		require.Error(t, err)
+		require.NoDirExists(t, base)
+	}
+	v := &Verdict{}
+	v.conclude()
+	require.Equal(t, Missing, v.Status)
+	require.NotEqual(t, ExitPass, v.Exit())
+}
+
 func TestReadPolicyNamesMistakes(t *testing.T) {
-	for text, want := range map[string]string{
-		"gates: []\n":                                               "空的",
-		"gates:\n  - {margin: 0.1}\n":                               "没有 figure",
-		"gates:\n  - {figure: type.kind}\n":                         "既没有 margin 也没有 floor",
-		"gates:\n  - {figure: type.kind, margin: -0.1}\n":           "负的",
-		"confidence: 1.5\ngates:\n  - {figure: a.b, margin: 0.1}\n": "confidence",
-		"gates:\n  - {figure: a.b, margn: 0.1}\n":                   "margn",
-		"gates:\n ! 00\n":                                           "gates.yaml",
+	for _, tt := range []struct{ text, want, line string }{
+		{"gates: []\n", "空的", ""},
+		{"", "空的", ""},
+		{"gates:\n  - {margin: 0.1}\n", "没有 figure", "第 2 行"},
+		{"gates:\n  - {figure: a.b, margin: 0.1}\n\n  - {figure: type.kind}\n", "既没有 margin 也没有 floor", "第 4 行"},
+		{"gates:\n  - {figure: type.kind, margin: -0.1}\n", "负的", "第 2 行"},
+		{"gates:\n  - {figure: a.b, margin: .nan}\n", "有限的数", "第 2 行"},
+		{"gates:\n  - {figure: a.b, margin: .inf}\n", "有限的数", "第 2 行"},
+		{"gates:\n  - {figure: a.b, floor: -.inf}\n", "有限的数", "第 2 行"},
+		{"gates:\n  - figure: a.b\n    floor: .NaN\n", "有限的数", "第 2 行"},
+		{"gates:\n  - {figure: speed.ratio, floor: 1}\n", "speed.ratio", "第 2 行"},
+		{"confidence: 1.5\ngates:\n  - {figure: a.b, margin: 0.1}\n", "confidence", "第 1 行"},
+		{"gates:\n  - {figure: a.b, margin: 0.1}\nconfidence: .nan\n", "confidence", "第 3 行"},
+		{"gates:\n  - {figure: a.b, margn: 0.1}\n", "\"margn\" 这个字段", "第 2 行"},
+		{"gates:\n  - {figure: a.b, margin: 0.1}\n其他: 1\n", "\"其他\" 这个字段", "第 3 行"},
+		{"gates:\n  - {figure: a.b, margin: 很小}\n", "数字", "第 2 行"},
+		{"gates:\n  - {figure: a.b, margin: 0.1, margin: 0.2}\n", "写了两次", "第 2 行"},
+		{"gates:\n  - {figure: a.b\n", "YAML", "第"},
+		{"gates:\n ! 00\n", "gates", ""},
 	} {
 		path := filepath.Join(t.TempDir(), "gates.yaml")
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
 		_, err := ReadPolicy(path)
-		require.ErrorContains(t, err, want, text)
+		require.ErrorContains(t, err, tt.want, tt.text)
+		require.ErrorContains(t, err, tt.line, tt.text)
+		require.ErrorContains(t, err, path)
+		t.Log(strings.TrimPrefix(err.Error(), filepath.Dir(path)))
 	}
 	_, err := ReadPolicy(filepath.Join(t.TempDir(), "none.yaml"))
-	require.Error(t, err)
+	require.ErrorContains(t, err, "找不到门限文件")
+	require.NotContains(t, err.Error(), "no such")
+}
+
+// FuzzReadPolicy: no file makes the reader panic, and what it lets through can
+// stop something.
+func FuzzReadPolicy(f *testing.F) {
+	f.Add([]byte("confidence: 0.9\ngates:\n  - {figure: type.kind, margin: 0.03, floor: 0.8}\n"))
+	f.Add([]byte("gates:\n  - {figure: a, margin: .nan}\n"))
+	f.Add([]byte("gates:\n ! 00"))
+	f.Add([]byte("gates: [{figure: 高, floor: &a 1}, {figure: 低, floor: *a}]"))
+	f.Add([]byte("\xff\xfe"))
+	path := filepath.Join(f.TempDir(), "gates.yaml")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		p, err := ReadPolicy(path)
+		if err != nil {
+			return
+		}
+		require.NotEmpty(t, p.Gates)
+		for _, g := range p.Gates {
+			for _, x := range []*float64{g.Margin, g.Floor} {
+				require.False(t, x != nil && (math.IsNaN(*x) || math.IsInf(*x, 0)))
+			}
+		}
+	})
 }

@@ -5,9 +5,10 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/mattn/go-runewidth"
+
+	"github.com/qingting-ai/qingting/eval"
 )
 
 // Text writes the verdict as a table, the failing checks first.
@@ -20,21 +21,14 @@ func (v *Verdict) Text(w io.Writer) error {
 			if c.Status != status {
 				continue
 			}
-			_, err := fmt.Fprintf(w, "%s  %s %s  %6s → %6s  %s\n", runewidth.FillRight(status.Title(), 8), runewidth.FillRight(c.System, 10),
-				runewidth.FillRight(c.Figure, 24), digits(float64(c.Base)), digits(float64(c.Candidate)), c.Reason)
+			_, err := fmt.Fprintf(w, "%s  %s %s  n=%-5d %6s → %6s  %s\n", runewidth.FillRight(status.Title(), 8), runewidth.FillRight(c.System, 10),
+				runewidth.FillRight(c.Figure, 24), c.N, eval.Digits(float64(c.Base)), eval.Digits(float64(c.Candidate)), c.Reason)
 			if err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func digits(x float64) string {
-	if math.IsNaN(x) {
-		return "—"
-	}
-	return fmt.Sprintf("%.3f", x)
 }
 
 // JSON writes the verdict as an object.

@@ -84,12 +84,12 @@ func FleissKappa(ratings [][]float64) (Measure, error) {
 	m := &fleiss{agreement: make([]float64, len(ratings)), share: make([][]float64, len(ratings)), k: len(values)}
 	for i, item := range ratings {
 		if len(item) < 2 || len(item) != len(ratings[0]) {
-			return nil, fmt.Errorf("第 %d 项有 %d 个标注;Fleiss κ 要求每项的标注数相同且不少于两个,缺失时请改用 Krippendorff α", i+1, len(item))
+			return nil, fmt.Errorf("第 %d 项有 %d 个标注；Fleiss κ 要求每项的标注数相同且不少于两个，缺失时请改用 Krippendorff α", i+1, len(item))
 		}
 		m.share[i] = make([]float64, len(values))
 		for _, x := range item {
 			if math.IsNaN(x) {
-				return nil, fmt.Errorf("第 %d 项有缺失的标注;Fleiss κ 不能有缺失,请改用 Krippendorff α", i+1)
+				return nil, fmt.Errorf("第 %d 项有缺失的标注；Fleiss κ 不能有缺失，请改用 Krippendorff α", i+1)
 			}
 			m.share[i][number[x]]++
 		}
@@ -189,7 +189,7 @@ func (m *krippendorff) distance(margin []float64) func(c, d int) float64 {
 // "Computing Krippendorff's Alpha-Reliability", 2011.
 func KrippendorffAlpha(ratings [][]float64, level Level) (Measure, error) {
 	if level < Nominal || level > Interval {
-		return nil, fmt.Errorf("未知的测量水平 %d;可选 nominal、ordinal、interval", level)
+		return nil, fmt.Errorf("未知的测量水平 %d；可选 nominal、ordinal、interval", level)
 	}
 	values, number := scale(ratings)
 	m := &krippendorff{values: values, level: level, units: make([][]int, len(ratings))}
@@ -197,7 +197,7 @@ func KrippendorffAlpha(ratings [][]float64, level Level) (Measure, error) {
 		var unit []int
 		for _, x := range item {
 			if math.IsInf(x, 0) {
-				return nil, fmt.Errorf("第 %d 项的标注是 %v,不是有限的数", i+1, x)
+				return nil, fmt.Errorf("第 %d 项的标注是 %v，不是有限的数", i+1, x)
 			}
 			if !math.IsNaN(x) {
 				unit = append(unit, number[x])

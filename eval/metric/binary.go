@@ -25,7 +25,7 @@ func NewScores(score []float64, gold []bool) (*Scores, error) {
 	s := &Scores{score: slices.Clone(score), gold: slices.Clone(gold), order: make([]int32, len(score)), last: make([]bool, len(score))}
 	for i, x := range score {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("第 %d 行的分数是 %v,不是有限的数;请检查模型输出", i+1, x)
+			return nil, fmt.Errorf("第 %d 行的分数是 %v，不是有限的数；请检查模型输出", i+1, x)
 		}
 		s.order[i] = int32(i)
 	}
@@ -112,7 +112,7 @@ func (s *Scores) AveragePrecision() Measure {
 // not matter. For a budget of N alerts pass N/n. NaN without a positive row.
 func (s *Scores) RecallAtBudget(share float64) (Measure, error) {
 	if !(share >= 0 && share <= 1) {
-		return nil, fmt.Errorf("告警预算是 %v,应当是 0 到 1 之间的比例", share)
+		return nil, fmt.Errorf("告警预算是 %v，应当是 0 到 1 之间的比例", share)
 	}
 	return swept{s, func(positives, all float64) (func(p, a float64), func() float64) {
 		left, found := share*all, 0.0

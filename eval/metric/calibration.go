@@ -26,7 +26,7 @@ func NewProbabilities(p []float64, gold []bool) (*Probabilities, error) {
 	}
 	for i, x := range p {
 		if !(x >= 0 && x <= 1) {
-			return nil, fmt.Errorf("第 %d 行的概率是 %v,不在 0 到 1 之间;请检查模型输出", i+1, x)
+			return nil, fmt.Errorf("第 %d 行的概率是 %v，不在 0 到 1 之间；请检查模型输出", i+1, x)
 		}
 	}
 	return &Probabilities{p: slices.Clone(p), gold: slices.Clone(gold)}, nil
@@ -226,15 +226,15 @@ func multi(p [][]float64, gold []int, of func(p []float64, gold int) float64) (M
 		sum := 0.0
 		for _, x := range row {
 			if !(x >= 0 && x <= 1) {
-				return nil, fmt.Errorf("第 %d 行的概率里有 %v,不在 0 到 1 之间;请检查模型输出", i+1, x)
+				return nil, fmt.Errorf("第 %d 行的概率里有 %v，不在 0 到 1 之间；请检查模型输出", i+1, x)
 			}
 			sum += x
 		}
 		if math.Abs(sum-1) > 1e-6 {
-			return nil, fmt.Errorf("第 %d 行的概率之和是 %v,应当是 1;请先归一化", i+1, sum)
+			return nil, fmt.Errorf("第 %d 行的概率之和是 %v，应当是 1；请先归一化", i+1, sum)
 		}
 		if gold[i] < 0 || gold[i] >= len(row) {
-			return nil, fmt.Errorf("第 %d 行的标注类别是 %d,但只有 %d 个类别的概率", i+1, gold[i], len(row))
+			return nil, fmt.Errorf("第 %d 行的标注类别是 %d，但只有 %d 个类别的概率", i+1, gold[i], len(row))
 		}
 		num[i] = of(row, gold[i])
 	}

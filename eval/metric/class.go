@@ -107,44 +107,30 @@ func (c *Classes) Accuracy() Measure {
 // Precision of one label: the share of rows predicted as it that are it; NaN
 // when none is predicted.
 func (c *Classes) Precision(label string) Measure {
-	return c.ofLabel(label, func(tp, gold, pred float64) float64 { return over(tp, pred) })
+	return c.ofLabel(label, func(gold, pred float64) (float64, float64) { return gold * pred, pred })
 }
 
 // Recall of one label: the share of its rows that are predicted as it; NaN when
 // it has no row.
 func (c *Classes) Recall(label string) Measure {
-	return c.ofLabel(label, func(tp, gold, pred float64) float64 { return over(tp, gold) })
+	return c.ofLabel(label, func(gold, pred float64) (float64, float64) { return gold * pred, gold })
 }
 
 // F1 of one label, 2tp/(2tp+fp+fn); NaN when it occurs on neither side.
 func (c *Classes) F1(label string) Measure {
-	return c.ofLabel(label, func(tp, gold, pred float64) float64 { return over(2*tp, gold+pred) })
+	return c.ofLabel(label, func(gold, pred float64) (float64, float64) { return 2 * gold * pred, gold + pred })
 }
 
-// ofLabel is a figure of one label's counts; a label that never occurs has
-// counts of 0.
-func (c *Classes) ofLabel(label string, of func(tp, gold, pred float64) float64) Measure {
+// ofLabel is a ratio of what a row's 0 or 1 for the label add to it; a label
+// that never occurs is 0 on every row.
+func (c *Classes) ofLabel(label string, of func(gold, pred float64) (num, den float64)) Measure {
 	l, found := slices.BinarySearch(c.labels, label)
-	// Only three of the k² cells matter, so the rows are told apart once.
-	cell := make([]int32, len(c.cell))
+	num, den := make([]float64, len(c.cell)), make([]float64, len(c.cell))
 	for i, x := range c.cell {
-		if !found {
-			continue
-		}
-		gold, pred := int(x)/len(c.labels) == l, int(x)%len(c.labels) == l
-		switch {
-		case gold && pred:
-			cell[i] = 3
-		case gold:
-			cell[i] = 2
-		case pred:
-			cell[i] = 1
-		}
+		gold, pred := int(x)/len(c.labels), int(x)%len(c.labels)
+		num[i], den[i] = of(number(found && gold == l), number(found && pred == l))
 	}
-	return tabled{cell: cell, k: 2, of: func(t table) float64 {
-		tp := t.at(1, 1)
-		return of(tp, tp+t.at(1, 0), tp+t.at(0, 1))
-	}}
+	return ratio{num: num, den: den, empty: math.NaN()}
 }
 
 // MacroF1 is the mean F1 over the labels that occur on either side, as
@@ -272,7 +258,7 @@ func NewLevels(gold, pred []int, k int) (*Levels, error) {
 	l := &Levels{k: k, gold: slices.Clone(gold), pred: make([]int, len(pred))}
 	for i, g := range gold {
 		if g < 0 || g >= k {
-			return nil, fmt.Errorf("第 %d 行的标注等级是 %d,不在 0 到 %d 之间;请检查标注", i+1, g, k-1)
+			return nil, fmt.Errorf("第 %d 行的标注等级是 %d，不在 0 到 %d 之间；请检查标注", i+1, g, k-1)
 		}
 		l.pred[i] = min(max(pred[i], 0), k-1)
 	}

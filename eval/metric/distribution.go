@@ -55,18 +55,18 @@ func RSNOD(p, q []float64) (float64, error) {
 // distributions checks and normalises both.
 func distributions(p, q []float64) (np, nq []float64, err error) {
 	if len(p) != len(q) || len(p) < 2 {
-		return nil, nil, fmt.Errorf("两个分布要有同样多的等级,且至少两个:一个 %d 级,另一个 %d 级", len(p), len(q))
+		return nil, nil, fmt.Errorf("两个分布要有同样多的等级，且至少两个：一个 %d 级，另一个 %d 级", len(p), len(q))
 	}
 	normalised := func(x []float64) ([]float64, error) {
 		sum := 0.0
 		for i, v := range x {
 			if !(v >= 0) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("分布的第 %d 级是 %v;概率或票数必须是非负的有限数", i+1, v)
+				return nil, fmt.Errorf("分布的第 %d 级是 %v；概率或票数必须是非负的有限数", i+1, v)
 			}
 			sum += v
 		}
 		if sum == 0 || math.IsInf(sum, 0) {
-			return nil, fmt.Errorf("分布各级之和是 %v,无法归一化;请检查标注票数", sum)
+			return nil, fmt.Errorf("分布各级之和是 %v，无法归一化；请检查标注票数", sum)
 		}
 		out := make([]float64, len(x))
 		for i, v := range x {

@@ -17,6 +17,7 @@ package metric
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Measure is one figure prepared on n fixed rows. Value gives it when row i
@@ -96,6 +97,39 @@ func Mean(values []float64) Measure {
 	return ratio{num: num, den: den, empty: math.NaN()}
 }
 
+// Terms are what the rows add to a figure that is a sum over a sum, such as a
+// share or a mean: its value is Σ num / Σ den. ok is false for a figure of any
+// other shape. The slices are new.
+func Terms(m Measure) (num, den []float64, ok bool) {
+	r, ok := m.(ratio)
+	if !ok {
+		return nil, nil, false
+	}
+	if den = slices.Clone(r.den); den == nil {
+		den = slices.Repeat([]float64{1}, len(r.num))
+	}
+	return slices.Clone(r.num), den, true
+}
+
+// Counted is how many rows at least one of the measures, all on the same rows,
+// is about: for a recall the rows that have the label, for a mean those with a
+// value. A figure that is no sum over a sum is about every row.
+func Counted(measures ...Measure) int {
+	counts := map[int]bool{}
+	for _, m := range measures {
+		r, ok := m.(ratio)
+		if !ok || r.den == nil {
+			return m.Len()
+		}
+		for i, d := range r.den {
+			if d > 0 {
+				counts[i] = true
+			}
+		}
+	}
+	return len(counts)
+}
+
 // Share is the share of rows that hold.
 func Share(holds []bool) Measure {
 	num := make([]float64, len(holds))
@@ -109,7 +143,7 @@ func Share(holds []bool) Measure {
 
 func sameLength(gold, pred int) error {
 	if gold != pred {
-		return fmt.Errorf("两列的长度不同:一列 %d 行,另一列 %d 行;请按样本逐行对齐后再计算", gold, pred)
+		return fmt.Errorf("两列的长度不同：一列 %d 行，另一列 %d 行；请按样本逐行对齐后再计算", gold, pred)
 	}
 	return nil
 }

@@ -297,3 +297,23 @@ func TestErrorsAreForPeople(t *testing.T) {
 		require.Regexp(t, `\p{Han}`, err.Error())
 	}
 }
+
+func TestTermsAndCounted(t *testing.T) {
+	c, err := NewClasses([]string{"投诉", "投诉", "咨询", ""}, []string{"投诉", "咨询", "咨询", "投诉"})
+	require.NoError(t, err)
+	num, den, ok := Terms(c.Recall("投诉"))
+	require.True(t, ok)
+	require.Equal(t, []float64{1, 0, 0, 0}, num)
+	require.Equal(t, []float64{1, 1, 0, 0}, den)
+	_, den, ok = Terms(Share([]bool{true, false}))
+	require.True(t, ok)
+	require.Equal(t, []float64{1, 1}, den)
+	_, _, ok = Terms(c.MacroF1())
+	require.False(t, ok)
+
+	require.Equal(t, 2, Counted(c.Recall("投诉")))
+	require.Equal(t, 3, Counted(c.Recall("投诉"), c.Precision("投诉")), "rows that either is about")
+	require.Equal(t, 0, Counted(c.Recall("没有的")))
+	require.Equal(t, 4, Counted(c.MacroF1()))
+	require.Equal(t, 1, Counted(Mean([]float64{math.NaN(), 0})))
+}

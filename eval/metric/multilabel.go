@@ -103,7 +103,7 @@ func (s *LabelSets) SubsetAccuracy() Measure {
 // every label of a taxonomy of that size, in [0, 1].
 func (s *LabelSets) HammingLoss(taxonomy int) (Measure, error) {
 	if taxonomy < len(s.labels) || taxonomy < 1 {
-		return nil, fmt.Errorf("标签体系只有 %d 个标签,数据里却出现了 %d 个;请传入完整的标签数", taxonomy, len(s.labels))
+		return nil, fmt.Errorf("标签体系只有 %d 个标签，数据里却出现了 %d 个；请传入完整的标签数", taxonomy, len(s.labels))
 	}
 	num := make([]float64, len(s.gold))
 	for i := range s.gold {

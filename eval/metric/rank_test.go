@@ -86,7 +86,7 @@ func TestTRECRoundTrip(t *testing.T) {
 
 func TestTRECIsStrict(t *testing.T) {
 	for text, want := range map[string]string{
-		"q1 Q0 d1 1 0.5 t\nq1 Q0 d1 2 0.4 t": "第 2 行:查询 q1 的文档 d1 出现了两次",
+		"q1 Q0 d1 1 0.5 t\nq1 Q0 d1 2 0.4 t": "第 2 行：查询 q1 的文档 d1 出现了两次",
 		"\nq1 Q0 d1 1 0.5":                   "第 2 行有 5 列",
 		"q1 Q0 d1 one 0.5 t":                 "名次",
 		"q1 Q0 d1 1 NaN t":                   "不是有限的数",
@@ -99,7 +99,7 @@ func TestTRECIsStrict(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	for text, want := range map[string]string{
-		"q1 0 d1 1\nq1 0 d1 1": "第 2 行:查询 q1 的文档 d1 标注了两次",
+		"q1 0 d1 1\nq1 0 d1 1": "第 2 行：查询 q1 的文档 d1 标注了两次",
 		"q1 0 d1 0.5":          "不是整数",
 		"q1 0 d1":              "第 1 行有 3 列",
 	} {

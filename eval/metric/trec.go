@@ -35,7 +35,7 @@ func ReadQrels(r io.Reader) (Qrels, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("读取 qrels:%w", err)
+		return nil, fmt.Errorf("读取 qrels：%w", err)
 	}
 	return out, nil
 }
@@ -62,7 +62,7 @@ func ReadRun(r io.Reader) (Run, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("读取 TREC run:%w", err)
+		return nil, fmt.Errorf("读取 TREC run：%w", err)
 	}
 	return out, nil
 }
@@ -81,21 +81,21 @@ func eachLine(r io.Reader, fields int, shape string, each func(fields []string) 
 			text = bytes.TrimPrefix(text, []byte("\uFEFF"))
 		}
 		if !utf8.Valid(text) {
-			return fmt.Errorf("第 %d 行不是合法的 UTF-8;请转换编码", n)
+			return fmt.Errorf("第 %d 行不是合法的 UTF-8；请转换编码", n)
 		}
 		f := strings.Fields(string(text))
 		if len(f) == 0 {
 			continue
 		}
 		if len(f) != fields {
-			return fmt.Errorf("第 %d 行有 %d 列,应当是 %d 列(%s)", n, len(f), fields, shape)
+			return fmt.Errorf("第 %d 行有 %d 列，应当是 %d 列（%s）", n, len(f), fields, shape)
 		}
 		if err := each(f); err != nil {
-			return fmt.Errorf("第 %d 行:%w", n, err)
+			return fmt.Errorf("第 %d 行：%w", n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("第 %d 行之后:%w", n, err)
+		return fmt.Errorf("第 %d 行之后：%w", n, err)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func WriteRun(w io.Writer, run Run, tag string) error {
 func plainIDs(ids ...string) error {
 	for _, id := range ids {
 		if id == "" || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsSpace) || strings.HasPrefix(id, "\uFEFF") {
-			return fmt.Errorf("编号 %q 为空、含空白或不是合法的 UTF-8,无法写成 TREC 格式", id)
+			return fmt.Errorf("编号 %q 为空、含空白或不是合法的 UTF-8，无法写成 TREC 格式", id)
 		}
 	}
 	return nil

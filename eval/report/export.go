@@ -19,8 +19,8 @@ import (
 	"github.com/qingting-ai/qingting/eval/metric"
 )
 
-// Markdown writes the verdict and the headline figures as tables for a merge
-// request.
+// Markdown writes the verdict, the headline figures and the behavioural tests
+// that fail as tables for a merge request.
 func (r *Report) Markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# 评测 %s\n\n", plain(r.Name))
@@ -69,6 +69,9 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
+	if err := r.behaveMarkdown(&b); err != nil {
+		return err
+	}
 	m := r.Manifest
 	fmt.Fprintf(&b, "方括号里是按会话重抽样的 95%% 区间；↓ 越低越好；★ 是会读文本的系统里最好的。\n数据集 %s %s `%.12s`，程序 `%s`，种子 %d，%d 轮。\n", plain(m.Dataset.Name), plain(m.Dataset.Version), m.Dataset.Hash, plain(m.Program), m.Seed, m.Rounds)
 	_, err := io.WriteString(w, b.String())
@@ -80,7 +83,8 @@ func plain(s string) string {
 	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "`", "\\`", "*", "\\*", "[", "\\[").Replace(s)
 }
 
-// CSV writes every figure of every system: one figure a line.
+// CSV writes every figure of every system: one figure a line. The share of
+// failing cases of the behavioural tests is a line a capability.
 func (r *Report) CSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	lines := [][]string{{"system", "suite", "slice", "value_of_slice", "figure", "lower_is_better", "value", "low", "high", "n", "unscored", "worst", "best"}}
@@ -95,6 +99,19 @@ func (r *Report) CSV(w io.Writer) error {
 					lines = append(lines, figureLine(s.Name, m.Suite, part.Slice, part.Value, f))
 				}
 			}
+		}
+	}
+	all, err := r.behaviour()
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		line := func(slice, value string, g behaveGroup) []string {
+			return []string{cell(all[i].System), "behave", slice, value, "behave.failed", "true", number(eval.Number(g.Rate.Rate)), number(eval.Number(g.Low)), number(eval.Number(g.High)), strconv.Itoa(g.N), "0", "", ""}
+		}
+		lines = append(lines, line("", "", all[i].All))
+		for _, g := range all[i].Groups {
+			lines = append(lines, line("capability", g.Code, g.All))
 		}
 	}
 	return c.WriteAll(lines)
@@ -193,7 +210,8 @@ func (r *Report) RowsCSV(w io.Writer) error {
 	return c.Error()
 }
 
-// JSON writes the figures with what made them, the verdict and the comparison.
+// JSON writes the figures with what made them, the verdict, the behavioural
+// tests and the comparison.
 func (r *Report) JSON(w io.Writer) error {
 	type compared struct {
 		System string `json:"system"`
@@ -207,8 +225,13 @@ func (r *Report) JSON(w io.Writer) error {
 		Verdict  *gate.Verdict  `json:"verdict,omitempty"`
 		Manifest *eval.Manifest `json:"manifest"`
 		Metrics  *eval.Metrics  `json:"metrics"`
+		Behave   []behaved      `json:"behave,omitempty"`
 		Compared []compared     `json:"compared,omitempty"`
 	}{Run: r.Name, Before: r.Before, Note: r.Note, Verdict: r.Verdict, Manifest: r.Manifest, Metrics: r.Metrics}
+	var err error
+	if out.Behave, err = r.behaviour(); err != nil {
+		return err
+	}
 	for i := range r.Systems {
 		if s := &r.Systems[i]; s.Comparison != nil {
 			out.Compared = append(out.Compared, compared{s.Name, s.Comparison, s.Speed})

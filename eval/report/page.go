@@ -16,6 +16,7 @@ import (
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/behave"
 	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/eval/gate"
 	"github.com/qingting-ai/qingting/eval/stat"
@@ -36,6 +37,7 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"digits": digits, "signed": signed, "short": signedShort, "figure": figureName, "label": labelName, "suite": suiteName, "slice": sliceName,
+		"share": share, "standing": titleOf,
 	}).Parse(string(source))
 	if err != nil {
 		return fmt.Errorf("parse the page of the report: %w", err)
@@ -65,6 +67,8 @@ type page struct {
 	Found    *foundTable
 	Times    []timesSystem
 	Slices   []sliceSystem
+	Behaved  []behaved
+	Kinds    []behave.Kind
 	Changes  []changes
 	Command  string
 	Examples int
@@ -115,6 +119,11 @@ func (r *Report) page() (*page, error) {
 		return nil, err
 	}
 	p.Found, p.Times, p.Slices, p.Changes = r.found(), r.times(), r.sliceTables(), r.changes()
+	if p.Behaved, err = r.behaviour(); err != nil {
+		return nil, err
+	}
+	p.Kinds = behave.Kinds()
+	p.pick("behave", names(p.Behaved, func(b behaved) string { return b.System }))
 	p.pick("confusion", names(p.Confused, func(s confusedSystem) string { return s.System }))
 	p.pick("labels", names(p.Labels, func(s labelSystem) string { return s.System }))
 	p.pick("slices", names(p.Slices, func(s sliceSystem) string { return s.System }))

@@ -28,6 +28,36 @@
     show(); // a browser may have kept the choice over a reload
   }
 
+  // The behavioural tests: which of them are listed. A cell of the table above
+  // the list keeps what it counts.
+  const tests = $('behave-filters');
+  if (tests) {
+    const choice = (name) => tests.elements.namedItem(name);
+    const list = () => {
+      const show = choice('show').value, capability = choice('capability').value, kind = choice('kind').value;
+      let n = 0;
+      for (const li of document.querySelectorAll('#behave .tests > li')) {
+        const { stands, passed, capability: of, kind: as } = li.dataset;
+        const wanted = show === 'all' || (show === 'new' ? stands === 'new' || stands === 'worse' : passed === 'false');
+        li.hidden = !wanted || Boolean(capability && of !== capability) || Boolean(kind && as !== kind);
+        if (!li.hidden && !li.parentElement.hidden) n++;
+      }
+      $('behave-count').textContent = n ? `${n} 个测试` : '0 个测试：没有这样的测试';
+    };
+    // Choices of the form bubble up to the section, as that of the system does.
+    $('behave').addEventListener('change', list);
+    tests.addEventListener('submit', (e) => e.preventDefault());
+    $('behave').addEventListener('click', (e) => {
+      const b = e.target.closest('button[data-capability]');
+      if (!b) return;
+      choice('show').value = 'failing'; choice('capability').value = b.dataset.capability; choice('kind').value = b.dataset.kind;
+      list();
+      $('behave-list').scrollIntoView();
+      $('behave-list').focus({ preventScroll: true });
+    });
+    list();
+  }
+
   // inflate unpacks gzip where the browser cannot (RFC 1951, 1952); the header
   // is that of Go's writer, ten bytes without a name.
   function inflate(src) {

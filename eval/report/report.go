@@ -1,11 +1,12 @@
 // Package report writes a run of the evaluation as one HTML file: the verdict
 // against a baseline, the figures with their intervals, curves, confusion,
-// slices, times, what changed since another run, every row, and what made the
-// run. The file needs no network and asks for nothing: styles, drawings and one
+// slices, times, the behavioural tests that fail, what changed since another
+// run, every row, and what made the run. The file needs no network and asks for nothing: styles, drawings and one
 // script of ours are inside, and its content security policy forbids the rest.
 //
 // The same run is also written as Markdown, CSV, JSON, JUnit and TREC files.
-// Texts of a dataset are in none of them unless the dataset is given (Options).
+// Texts of a dataset are in none of them unless the dataset is given (Options);
+// those of the behavioural tests are our own and are shown.
 package report
 
 import (
@@ -18,6 +19,7 @@ import (
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/behave"
 	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/eval/gate"
 )
@@ -34,6 +36,10 @@ type Options struct {
 	// Data is where the rows came from. With it the report holds the texts of the
 	// examples: whoever gets the file can read them.
 	Data *dataset.Dataset
+	// Behave are the results of the behavioural tests, which are no part of a run;
+	// Known is the list their failures are held against. Both may be nil.
+	Behave []*behave.Report
+	Known  *behave.Known
 	// Rounds of the resampling of differences; 0: 1,000.
 	Rounds int
 }
@@ -50,6 +56,10 @@ type Report struct {
 	Baseline, Before string
 	Verdict          *gate.Verdict // nil: no baseline, no policy, or Note
 	Note             string        // why there is no verdict
+
+	// Behave and Known are those of Options.
+	Behave []*behave.Report
+	Known  *behave.Known
 
 	// Texts are the messages of examples, by suite and hash; Grades the judgements
 	// by query. Both are nil without Options.Data.
@@ -97,7 +107,7 @@ func Read(run string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Name: filepath.Base(abs)}
+	r := &Report{Name: filepath.Base(abs), Behave: o.Behave, Known: o.Known}
 	if r.Manifest, err = eval.ReadManifest(run); err != nil {
 		return nil, err
 	}

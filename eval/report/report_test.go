@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ import (
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/eval"
+	"github.com/qingting-ai/qingting/eval/behave"
 	"github.com/qingting-ai/qingting/eval/dataset"
 	"github.com/qingting-ai/qingting/eval/gate"
 	"github.com/qingting-ai/qingting/eval/metric"
@@ -248,14 +250,23 @@ func TestSameRunSameBytes(t *testing.T) {
 	require.NotEqual(t, render(t, first), render(t, readReport(t, run, Options{})))
 }
 
-// TestSize holds the promise of 5 MB for 5,000 examples and three systems, and
-// for the same with texts and another run beside it.
+// TestSize holds the promise of 5 MB for 5,000 examples and three systems, with
+// the behavioural tests, and for the same with texts and another run beside it.
 func TestSize(t *testing.T) {
 	data := writeData(t, 5000)
 	run := makeRun(t, data, 0.8)
 	d, err := dataset.Open(data)
 	require.NoError(t, err)
-	r := readReport(t, run, Options{Data: d})
+	// Three systems that fail every one of 150 behavioural tests.
+	var tests []behave.TestResult
+	for i := range 150 {
+		f := behave.Failure{Before: strings.Repeat("再不退款我就去12315投诉！", 5), After: strings.Repeat("再不退款，我就去12315投诉了！！", 5), How: "fillers", Why: []string{"信号变了：监管投诉 → 无", "风险变了：高 → 低"}}
+		tests = append(tests, behave.TestResult{
+			Name: fmt.Sprintf("robustness.test_%03d", i), Title: "关键词以外打成同音字，来电性质和信号不变", Capability: "robustness", Kind: behave.INV, Pass: 1,
+			Rate: behave.Rate{N: 9, Failed: 9, Rate: 1, Low: 0.7, High: 1}, Failures: slices.Repeat([]behave.Failure{f}, 9),
+		})
+	}
+	r := readReport(t, run, Options{Data: d, Behave: []*behave.Report{{System: "full", Tests: tests}, {System: "fast", Tests: tests}, {System: "keyword", Tests: tests}}})
 	alone := *r
 	alone.Texts, alone.Grades = nil, nil
 	size := len(render(t, &alone))

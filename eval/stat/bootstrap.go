@@ -23,7 +23,7 @@ type Measure interface {
 // paired bootstrap, because both sides see every resample alike.
 func Difference(candidate, base Measure) (Measure, error) {
 	if candidate.Len() != base.Len() {
-		return nil, fmt.Errorf("两个系统的样本数不同(%d 与 %d);请先按样本配对", candidate.Len(), base.Len())
+		return nil, fmt.Errorf("两个系统的样本数不同（%d 与 %d）；请先按样本配对", candidate.Len(), base.Len())
 	}
 	return difference{candidate, base}, nil
 }
@@ -97,12 +97,12 @@ func Bootstrap(measures []Measure, groups []int, rounds int, seed uint64) ([]Res
 		return nil, nil
 	}
 	if rounds < 1 {
-		return nil, fmt.Errorf("重抽样次数是 %d,至少要 1 次", rounds)
+		return nil, fmt.Errorf("重抽样次数是 %d，至少要 1 次", rounds)
 	}
 	n := measures[0].Len()
 	for _, m := range measures {
 		if m.Len() != n {
-			return nil, fmt.Errorf("各指标的样本数不同(%d 与 %d),不能一起重抽样", n, m.Len())
+			return nil, fmt.Errorf("各指标的样本数不同（%d 与 %d），不能一起重抽样", n, m.Len())
 		}
 	}
 	group, count, err := number(groups, n)
@@ -141,7 +141,7 @@ func Bootstrap(measures []Measure, groups []int, rounds int, seed uint64) ([]Res
 // number renumbers groups 0 … count−1 in order of appearance.
 func number(groups []int, n int) (group []int, count int, err error) {
 	if n == 0 {
-		return nil, 0, errors.New("没有样本,无法重抽样")
+		return nil, 0, errors.New("没有样本，无法重抽样")
 	}
 	group = make([]int, n)
 	if groups == nil {
@@ -151,7 +151,7 @@ func number(groups []int, n int) (group []int, count int, err error) {
 		return group, n, nil
 	}
 	if len(groups) != n {
-		return nil, 0, fmt.Errorf("分组有 %d 行,样本有 %d 行;请给每个样本一个分组", len(groups), n)
+		return nil, 0, fmt.Errorf("分组有 %d 行，样本有 %d 行；请给每个样本一个分组", len(groups), n)
 	}
 	seen := map[int]int{}
 	for i, g := range groups {
@@ -195,10 +195,10 @@ func eachRound(rounds int, worker func() func(round int)) {
 // undefined count as at least as large, which is the careful side.
 func Randomise(both Measure, groups []int, rounds int, seed uint64) (delta, p float64, err error) {
 	if both.Len()%2 != 0 {
-		return math.NaN(), math.NaN(), fmt.Errorf("配对检验需要两个系统各一半样本,收到 %d 行", both.Len())
+		return math.NaN(), math.NaN(), fmt.Errorf("配对检验需要两个系统各一半样本，收到 %d 行", both.Len())
 	}
 	if rounds < 1 {
-		return math.NaN(), math.NaN(), fmt.Errorf("置换次数是 %d,至少要 1 次", rounds)
+		return math.NaN(), math.NaN(), fmt.Errorf("置换次数是 %d，至少要 1 次", rounds)
 	}
 	n := both.Len() / 2
 	group, count, err := number(groups, n)

@@ -458,3 +458,108 @@ func tenMeasures(tb testing.TB, rows int) (measures []Measure, groups []int) {
 		c.Accuracy(), c.MacroF1(), c.MCC(), s.MicroF1(), s.MacroF1(5), l.QWK(), pr.Brier(), pr.ECE(10, metric.EqualMass), sc.AUROC(), sc.AveragePrecision(),
 	}, groups
 }
+
+// TestClusteredWilson: rows alone are Wilson's, rows that repeat their group tell
+// no more than one each, and what is seen nowhere is still possible.
+func TestClusteredWilson(t *testing.T) {
+	share := func(hits, n, each int) (hit, of []float64, group []int) {
+		for i := range n {
+			group, of = append(group, i/each), append(of, 1)
+			if i < hits {
+				hit = append(hit, 1)
+			} else {
+				hit = append(hit, 0)
+			}
+		}
+		return hit, of, group
+	}
+	for _, tt := range []struct {
+		name           string
+		hits, n, each  int
+		asHits, asRows int
+	}{
+		{"independent rows", 27, 40, 1, 27, 40},
+		{"all right, alone", 30, 30, 1, 30, 30},
+		{"all right, in groups", 30, 30, 3, 10, 10},
+		{"none right, in groups", 0, 30, 3, 0, 10},
+		{"groups of one mind", 15, 30, 3, 5, 10},
+	} {
+		hit, of, group := share(tt.hits, tt.n, tt.each)
+		low, high, err := ClusteredWilson(hit, of, group, 0.95)
+		require.NoError(t, err)
+		wantLow, wantHigh, err := Wilson(tt.asHits, tt.asRows, 0.95)
+		require.NoError(t, err)
+		require.InDelta(t, wantLow, low, 1e-12, tt.name)
+		require.InDelta(t, wantHigh, high, 1e-12, tt.name)
+		require.Less(t, low, high, tt.name)
+	}
+	// Rows that do not count change nothing, and nil groups are rows alone.
+	low, high, err := ClusteredWilson([]float64{1, 0, 1, 0}, []float64{1, 1, 1, 0}, nil, 0.95)
+	require.NoError(t, err)
+	wantLow, wantHigh, err := Wilson(2, 3, 0.95)
+	require.NoError(t, err)
+	require.Equal(t, []float64{wantLow, wantHigh}, []float64{low, high})
+
+	for _, empty := range [][]float64{nil, {0, 0}} {
+		low, _, err := ClusteredWilson(empty, empty, nil, 0.95)
+		require.NoError(t, err)
+		require.True(t, math.IsNaN(low))
+	}
+	for name, call := range map[string]func() (float64, float64, error){
+		"half a hit":     func() (float64, float64, error) { return ClusteredWilson([]float64{0.5}, []float64{1}, nil, 0.95) },
+		"hit of nothing": func() (float64, float64, error) { return ClusteredWilson([]float64{1}, []float64{0}, nil, 0.95) },
+		"NaN": func() (float64, float64, error) {
+			return ClusteredWilson([]float64{math.NaN()}, []float64{1}, nil, 0.95)
+		},
+		"lengths": func() (float64, float64, error) { return ClusteredWilson([]float64{1}, []float64{1, 1}, nil, 0.95) },
+		"groups": func() (float64, float64, error) {
+			return ClusteredWilson([]float64{1}, []float64{1}, []int{1, 2}, 0.95)
+		},
+		"sure of nothing": func() (float64, float64, error) { return ClusteredWilson([]float64{1}, []float64{1}, nil, 1) },
+	} {
+		_, _, err := call()
+		require.Error(t, err, name)
+	}
+}
+
+// TestClusteredWilsonCovers: of 2,000 samples of 30 groups whose rows agree with
+// each other, the interval holds the true share about as often as it says, where
+// one that takes the rows for independent does not.
+func TestClusteredWilsonCovers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 1))
+	const truth, samples = 0.9, 2000
+	held, alone := 0, 0
+	for range samples {
+		var hits, of []float64
+		var group []int
+		right := 0
+		for g := range 30 {
+			common := rng.Float64() < truth
+			for range 4 {
+				is := common
+				if rng.Float64() > 0.6 { // correlation 0.36 within a group
+					is = rng.Float64() < truth
+				}
+				of, group = append(of, 1), append(group, g)
+				if is {
+					hits, right = append(hits, 1), right+1
+				} else {
+					hits = append(hits, 0)
+				}
+			}
+		}
+		low, high, err := ClusteredWilson(hits, of, group, 0.95)
+		require.NoError(t, err)
+		if low <= truth && truth <= high {
+			held++
+		}
+		low, high, err = Wilson(right, len(of), 0.95)
+		require.NoError(t, err)
+		if low <= truth && truth <= high {
+			alone++
+		}
+	}
+	t.Logf("covers %.3f, %.3f with independent rows", float64(held)/samples, float64(alone)/samples)
+	require.Greater(t, held, samples*92/100)
+	require.Less(t, alone, samples*90/100)
+}

@@ -94,10 +94,10 @@ func (d Design) validate() error {
 		return err
 	}
 	if (d.Discordant > 0) == (d.SD > 0) || !(d.Discordant >= 0 && d.Discordant <= 1) || !(d.SD >= 0) || math.IsInf(d.SD, 0) {
-		return fmt.Errorf("请给出且只给出一个:两系统判断不一致的比例(0 到 1,现为 %v),或逐样本差值的标准差(现为 %v)", d.Discordant, d.SD)
+		return fmt.Errorf("请给出且只给出一个：两系统判断不一致的比例（0 到 1，现为 %v），或逐样本差值的标准差（现为 %v）", d.Discordant, d.SD)
 	}
 	if !(d.Effect == 0 || d.Effect >= 1) || math.IsInf(d.Effect, 0) {
-		return fmt.Errorf("设计效应是 %v,应当至少为 1(0 表示样本独立)", d.Effect)
+		return fmt.Errorf("设计效应是 %v，应当至少为 1（0 表示样本独立）", d.Effect)
 	}
 	return nil
 }
@@ -131,10 +131,10 @@ func (d Design) Power(n int, delta float64) (float64, error) {
 		return math.NaN(), err
 	}
 	if n < 1 {
-		return math.NaN(), fmt.Errorf("样本数是 %d,至少为 1", n)
+		return math.NaN(), fmt.Errorf("样本数是 %d，至少为 1", n)
 	}
 	if math.IsNaN(delta) || d.Discordant > 0 && math.Abs(delta) > d.Discordant {
-		return math.NaN(), fmt.Errorf("差值 %v 无效:不能超过判断不一致的比例 %v", delta, d.Discordant)
+		return math.NaN(), fmt.Errorf("差值 %v 无效：不能超过判断不一致的比例 %v", delta, d.Discordant)
 	}
 	return d.power(float64(n), delta), nil
 }
@@ -147,7 +147,7 @@ func (d Design) DetectableEffect(n int, power float64) (float64, error) {
 		return math.NaN(), err
 	}
 	if n < 1 {
-		return math.NaN(), fmt.Errorf("样本数是 %d,至少为 1", n)
+		return math.NaN(), fmt.Errorf("样本数是 %d，至少为 1", n)
 	}
 	most := d.Discordant
 	if d.SD > 0 {
@@ -166,12 +166,12 @@ func (d Design) SampleSize(delta, power float64) (int, error) {
 		return 0, err
 	}
 	if math.IsNaN(delta) || delta == 0 || math.IsInf(delta, 0) || d.Discordant > 0 && math.Abs(delta) > d.Discordant {
-		return 0, fmt.Errorf("差值 %v 无效:不能为 0,也不能超过判断不一致的比例 %v", delta, d.Discordant)
+		return 0, fmt.Errorf("差值 %v 无效：不能为 0，也不能超过判断不一致的比例 %v", delta, d.Discordant)
 	}
 	// Beyond this many examples nobody asks, and whole floats still are exact.
 	const most = 1 << 52
 	if d.power(most, delta) < power {
-		return 0, fmt.Errorf("差值 %v 太小,任何可行的样本数都不足以发现它", delta)
+		return 0, fmt.Errorf("差值 %v 太小，任何可行的样本数都不足以发现它", delta)
 	}
 	n := math.Ceil(bisect(0, most, func(n float64) bool { return d.power(n, delta) >= power }))
 	return max(1, int(n)), nil
@@ -185,7 +185,7 @@ func (d Design) planned(power float64) error {
 		return err
 	}
 	if power < d.Alpha {
-		return fmt.Errorf("检验功效 %v 低于显著性水平 %v,没有意义", power, d.Alpha)
+		return fmt.Errorf("检验功效 %v 低于显著性水平 %v，没有意义", power, d.Alpha)
 	}
 	return nil
 }

@@ -25,14 +25,18 @@ gates:
   - {system: full, figure: emotion.emotion, floor: 0.99}
   - {system: full, figure: retrieval.ndcg@5, margin: 0.3}
 Y
+# Some behavioural tests fail, which is exit code 1. The list of known failures
+# leaves out one that fails, so that it is a new one.
+bin/qingting eval behave --system full,fast,keyword --json "$work/behave.json" >/dev/null || [ $? -eq 1 ]
+sed '/^  escalation.churn:/,/failing:/d' eval/behave/testdata/known.yaml > "$work/known.yaml"
 bin/qingting eval report "$work/now" --out "$work/plain.html" >/dev/null
-bin/qingting eval report "$work/now" --out "$work/full.html" --data $suite --baseline "$work/before" --policy "$work/gates.yaml" >/dev/null
+bin/qingting eval report "$work/now" --out "$work/full.html" --behave "$work/behave.json" --known "$work/known.yaml" --data $suite --baseline "$work/before" --policy "$work/gates.yaml" >/dev/null
 QINGTING_LARGE_REPORT="$work/large.html" ${GO:-go} test -count=1 -tags $tags -run TestSize ./eval/report >/dev/null
 
 cd $here
 npx html-validate -c .htmlvalidate.json "$work/plain.html" "$work/full.html" "$work/large.html"
 echo "html-validate: ok"
-for r in "plain" "full --texts --compare" "large --texts --compare --no-looks"; do
+for r in "plain" "full --texts --compare --behave" "large --texts --compare --no-looks"; do
   set -- $r
   echo "== $1"
   name=$1

@@ -2,7 +2,7 @@
 // the mouse and with the keyboard alone. Any request that the page makes, any
 // error it logs and any breach of axe's rules fails the test.
 //
-//   node test.mjs REPORT.html [--texts] [--compare] [--no-looks] [--shots DIR]
+//   node test.mjs REPORT.html [--texts] [--compare] [--behave] [--no-looks] [--shots DIR]
 //
 // --no-looks leaves out widths, colours, axe and the keyboard, which a large
 // report has no other than a small one.
@@ -16,7 +16,7 @@ import { chromium } from 'playwright-core';
 
 const args = process.argv.slice(2);
 const file = resolve(args[0]);
-const texts = args.includes('--texts'), compare = args.includes('--compare'), looks = !args.includes('--no-looks');
+const texts = args.includes('--texts'), compare = args.includes('--compare'), behave = args.includes('--behave'), looks = !args.includes('--no-looks');
 const shots = args.includes('--shots') ? args[args.indexOf('--shots') + 1] : '';
 const browserPath = process.env.CHROMIUM || '/usr/bin/chromium';
 if (!existsSync(browserPath)) {
@@ -196,6 +196,83 @@ if (compare) {
     await desktop.click('#filters [type=reset]');
   });
 }
+if (behave) {
+  const section = desktop.locator('#behave');
+  const listed = () => desktop.$$eval('#behave .tests:not([hidden]) > li:not([hidden])', (ls) => ls.map((l) => ({ ...l.dataset, text: l.textContent })));
+  const said = async () => parseInt(await desktop.textContent('#behave-count'), 10);
+  const totals = async () => (await desktop.textContent('#behave [data-panel]:not([hidden]) > p')).match(/\d+/g).map(Number);
+  await step('the behavioural tests that fail are listed', async () => {
+    const [tests, passed, failing] = await totals();
+    assert.ok(tests >= 60, `${tests} tests`);
+    assert.ok(failing > 0 && passed + failing === tests);
+    const all = await listed();
+    assert.equal(all.length, failing);
+    assert.equal(await said(), failing);
+    assert.ok(all.every((t) => t.passed === 'false'));
+    assert.equal(all[0].stands, 'new', 'what is new comes first');
+    assert.match(all[0].text, /escalation\.churn/);
+    assert.ok(all.slice(1).every((t) => t.stands === 'known'));
+  });
+  await step('all, the new ones, one capability and one kind', async () => {
+    const [tests] = await totals();
+    await section.locator('[name=show][value=all]').check();
+    assert.equal((await listed()).length, tests);
+    let sum = 0;
+    for (const capability of await desktop.$$eval('#behave [name=capability] option', (os) => os.map((o) => o.value).filter(Boolean))) {
+      await section.locator('[name=capability]').selectOption(capability);
+      const some = await listed();
+      assert.ok(some.length > 0 && some.every((t) => t.capability === capability));
+      sum += await said();
+    }
+    assert.equal(sum, tests);
+    await section.locator('[name=capability]').selectOption('');
+    sum = 0;
+    for (const kind of ['MFT', 'INV', 'DIR']) {
+      await section.locator('[name=kind]').selectOption(kind);
+      sum += await said();
+    }
+    assert.equal(sum, tests);
+    await section.locator('[name=kind]').selectOption('');
+    await section.locator('[name=show][value=new]').check();
+    assert.equal(await said(), 1);
+  });
+  await step('a cell of capability and kind keeps its tests, in every system', async () => {
+    for (const system of await desktop.$$eval('#behave [data-pick] input', (is) => is.map((i) => i.value))) {
+      await section.locator(`[data-pick] input[value="${system}"]`).check();
+      const cells = section.locator('[data-panel]:not([hidden]) button[data-capability]');
+      let sum = 0;
+      for (let i = 0; i < (await cells.count()); i++) {
+        const [passed, of] = (await cells.nth(i).textContent()).split('/').map(Number);
+        await cells.nth(i).focus();
+        await desktop.keyboard.press('Enter');
+        assert.equal(await said(), of - passed, `${system} ${await cells.nth(i).getAttribute('aria-label')}`);
+        assert.equal(await desktop.evaluate(() => document.activeElement.id), 'behave-list');
+        sum += of - passed;
+      }
+      assert.equal(sum, (await totals())[2]);
+    }
+    // no list of known failures speaks of the last system
+    assert.ok((await listed()).every((t) => t.stands === 'unlisted'));
+    await section.locator('[data-pick] input').first().check();
+    await section.locator('[name=capability]').selectOption('');
+    await section.locator('[name=kind]').selectOption('');
+  });
+  await step('failing cases open by keyboard, at most three', async () => {
+    const first = section.locator('.tests:not([hidden]) > li:not([hidden]) summary').first();
+    await first.focus();
+    await desktop.keyboard.press('Enter');
+    const shown = await desktop.$$eval('#behave details[open] ol > li', (ls) => ls.map((l) => l.textContent));
+    assert.ok(shown.length > 0 && shown.length <= 3 && shown.every((t) => /文.+因.+/s.test(t)), shown.join('\n'));
+    const most = await desktop.$$eval('#behave ol', (os) => Math.max(...os.map((o) => o.children.length)));
+    assert.equal(most, 3);
+    await desktop.keyboard.press('Enter');
+    await quiet(desktop);
+  });
+} else if (looks) { // the large report has tests of its own
+  await step('without behavioural tests it says how to add them', async () => {
+    assert.match(await desktop.textContent('#behave pre'), /eval behave --system .+--json behave\.json\s+.*eval report .*--behave behave\.json/);
+  });
+}
 if (looks) await step('by keyboard alone', async () => {
   const page = await visit({ viewport: { width: 1280, height: 900 } });
   await page.keyboard.press('Tab');
@@ -217,7 +294,7 @@ if (looks) await step('by keyboard alone', async () => {
     if (at.name === 'link' && at.section === 'explorer') break;
   }
   assert.deepEqual(unseen, [], 'focus that cannot be seen');
-  for (const name of ['confusion', 'suite', 'text', 'explorer']) assert.ok(met.has(name), `Tab never reached ${name}`);
+  for (const name of ['confusion', 'suite', 'text', 'explorer', ...behave ? ['behave', 'show', 'capability', 'kind'] : []]) assert.ok(met.has(name), `Tab never reached ${name}`);
   await page.keyboard.press('Enter');
   assert.ok(await page.locator('#detail').evaluate((d) => d.open));
   await page.keyboard.press('Escape');
@@ -234,6 +311,7 @@ for (const width of looks ? [1280, 390] : []) {
       for (const d of await page.$$('details')) await d.evaluate((e) => { e.open = true; });
       await audit(page);
       await shot(page, `page-${width}-${colorScheme}`);
+      if (shots && behave) await page.locator('#behave').screenshot({ path: join(shots, `behave-${width}-${colorScheme}.png`) });
       await quiet(page);
       await page.context().close();
     });
@@ -261,6 +339,10 @@ await step('without scripts the figures are there', async () => {
   await page.goto(url);
   assert.ok((await page.locator('#figures table').count()) > 0);
   assert.ok(await page.locator('noscript p').count() > 0 || (await page.textContent('#explorer')).includes('要用脚本'));
+  if (behave) {
+    const hidden = await page.$$eval('#behave .tests > li', (ls) => ls.filter((l) => !l.checkVisibility()).length);
+    assert.equal(hidden, 0, 'tests that cannot be seen');
+  }
   await context.close();
 });
 await step('filters answer at once', async () => {
