@@ -37,7 +37,7 @@ var figureNames = map[string]struct {
 	"reply.must": {"要点覆盖", true}, "reply.must_not": {"没有禁止内容", true}, "reply.lint": {"通过全部检查", true},
 	"reply.grounded": {"数字和日期有依据", true}, "reply.restate_fits": {"复述 30 字以内", false},
 	"text.mask_recall": {"脱敏召回率", true}, "text.mask_precision": {"脱敏精确率", true}, "text.words_f1": {"分词 F1", true}, "text.script": {"繁简转换全对", true},
-	"pairs.auroc": {"成对判断 AUROC", true}, "pairs.ap": {"成对判断 AP", false},
+	"pairs.auroc": {"成对判断 AUROC", true}, "pairs.ap": {"成对判断 AP", true},
 	"speed.ratio": {"用时比", false},
 }
 
