@@ -80,6 +80,14 @@ func New(p policy.Policy, o Options) (*Suggester, error) {
 	return s, nil
 }
 
+// Check holds a text that an agent typed against the lint rules, with the
+// policy's forbidden phrases and limits of authority.
+func (s *Suggester) Check(text string, c lint.Context) []lint.Finding {
+	authority := s.authority
+	c.Authority = &authority
+	return s.linter.Check(text, c)
+}
+
 // Suggest implements qingting.Suggester: at most one draft a style, the one
 // that fits the customer first. There is none where the customer has said
 // nothing; it is an error when none of them keeps the rules.

@@ -48,6 +48,7 @@ type engine struct {
 	pipeline *qingting.Pipeline
 	library  *retrieval.Library
 	store    *store.Store // nil when the cases are in memory
+	drafts   *suggest.Suggester
 	jieba    *jieba.Segmenter
 	ids      identities
 	// parts and stages are what library and pipeline were built from, for
@@ -107,6 +108,7 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 		e.close()
 		return nil, err
 	}
+	e.drafts = drafts
 	e.parts = retrieval.Parts{Cleaner: cleaner, Segmenter: e.jieba, Seed: seed, Vectors: vectors, DeferEncoding: o.later}
 	// The model names its encoder, so weights and rules are all there is; the
 	// name is the same whether the encoder was loaded or not.
@@ -128,7 +130,7 @@ func newEngine(ctx context.Context, o buildOptions) (_ *engine, err error) {
 		e.ids.Encoder, e.ids.Kernel = enc.ID(), enc.Kernel()
 	}
 	if e.store != nil {
-		e.parts.Store = e.store
+		e.parts.Store = e.store.CasesOf(qingting.DefaultTenant)
 	}
 	if e.library, err = retrieval.NewLibrary(ctx, e.parts); err != nil {
 		e.close()

@@ -38,12 +38,7 @@ func (p *program) casesCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use: "cases", Short: "案例库：查看、检索、导入、增删",
 		Long: "案例库是投诉怎样被妥善处理过的记录：问题、场景、做法、结果。\n数据目录里还没有案例库时，查看和检索用内置案例，不写文件。",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("cases 没有 %q 这个命令，运行 qingting cases --help 看有哪些命令", args[0])
-			}
-			return nil
-		},
+		Args: subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Example: `  qingting cases list --type price.hidden_fee
   qingting cases search 宽带没用过却一直扣费
@@ -147,7 +142,7 @@ func (p *program) look(ctx context.Context, f caseFlags) (_ shelf, done func(), 
 		if err != nil {
 			return nil, nil, err
 		}
-		return kept, func() { _ = kept.Close() }, nil // nothing was written
+		return kept.CasesOf(qingting.DefaultTenant), func() { _ = kept.Close() }, nil // nothing was written
 	}
 	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFast, later: true})
 	if err != nil {

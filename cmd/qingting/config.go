@@ -35,6 +35,7 @@ type config struct {
 	Mode      string   `yaml:"mode"`
 	Policy    string   `yaml:"policy"`
 	Hosts     []string `yaml:"hosts"`
+	Proxies   []string `yaml:"proxies"`
 	Auth      string   `yaml:"auth"`
 	Log       struct {
 		Level  string `yaml:"level"`
@@ -60,7 +61,7 @@ type config struct {
 		P2FirstAnswer time.Duration `yaml:"p2_first_answer"`
 		P3Answer      time.Duration `yaml:"p3_answer"`
 		ProgressNote  time.Duration `yaml:"progress_note"`
-		WarnBefore    time.Duration `yaml:"warn_before"`
+		Warn          float64       `yaml:"warn"`
 	} `yaml:"clocks"`
 	Promises struct {
 		WarnBefore time.Duration `yaml:"warn_before"`
@@ -71,8 +72,8 @@ type config struct {
 		Heartbeat time.Duration `yaml:"heartbeat"`
 	} `yaml:"streams"`
 	Limits struct {
-		RequestsPerSecond float64 `yaml:"requests_per_second"`
-		Burst             int     `yaml:"burst"`
+		KeyRequestsPerSecond  float64 `yaml:"key_requests_per_second"`
+		UserRequestsPerSecond float64 `yaml:"user_requests_per_second"`
 	} `yaml:"limits"`
 	Webhooks struct {
 		AllowHTTP    bool     `yaml:"allow_http"`
@@ -165,7 +166,7 @@ func (c *config) validate() error {
 	if c.AdminAddr != "off" {
 		host, _, err := net.SplitHostPort(c.AdminAddr)
 		if err != nil {
-			return usageError("管理地址 admin_addr %q 不对，请写成 127.0.0.1:9090 的样子，或写 off 关闭", c.AdminAddr)
+			return usageError("管理地址 admin_addr %q 不对，请写成 127.0.0.1:8081 的样子，或写 off 关闭", c.AdminAddr)
 		}
 		if !isLoopback(host) {
 			return usageError("管理地址 admin_addr 只能是本机（127.0.0.1），指标和性能分析没有登录：%q", c.AdminAddr)
@@ -195,8 +196,9 @@ func (c *config) validate() error {
 		{"alerts.threshold", c.Alerts.Threshold, 0, 1},
 		{"streams.ring", float64(c.Streams.Ring), 16, 1e6},
 		{"streams.queue", float64(c.Streams.Queue), 8, 1e5},
-		{"limits.requests_per_second", c.Limits.RequestsPerSecond, 0, 1e6},
-		{"limits.burst", float64(c.Limits.Burst), 1, 1e6},
+		{"limits.key_requests_per_second", c.Limits.KeyRequestsPerSecond, -1, 1e6},
+		{"limits.user_requests_per_second", c.Limits.UserRequestsPerSecond, -1, 1e6},
+		{"clocks.warn", c.Clocks.Warn, 0.1, 1},
 		{"webhooks.workers", float64(c.Webhooks.Workers), 1, 256},
 	} {
 		if !(n.value >= n.low && n.value <= n.high) {
@@ -214,7 +216,7 @@ func (c *config) validate() error {
 		{"clocks.p2_first_answer", c.Clocks.P2FirstAnswer},
 		{"clocks.p3_answer", c.Clocks.P3Answer},
 		{"clocks.progress_note", c.Clocks.ProgressNote},
-		{"clocks.warn_before", c.Clocks.WarnBefore},
+
 		{"promises.warn_before", c.Promises.WarnBefore},
 		{"streams.heartbeat", c.Streams.Heartbeat},
 	} {
@@ -254,13 +256,8 @@ func (p *program) configCommand() *cobra.Command {
   qingting config show > qingting.yaml
   qingting config check qingting.yaml`,
 		Example: "  qingting config show > qingting.yaml\n  qingting config check qingting.yaml",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("config 没有 %q 这个命令，运行 qingting config --help 看有哪些命令", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    subcommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(
 		&cobra.Command{

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/qingting-ai/qingting/internal/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -91,4 +92,54 @@ func TestHealth(t *testing.T) {
 	code, said = run("config", "show")
 	require.Equal(t, 0, code)
 	require.Contains(t, said, "admin_addr")
+}
+
+func TestBackup(t *testing.T) {
+	data := t.TempDir()
+	kept, err := store.Open(t.Context(), filepath.Join(data, databaseName))
+	require.NoError(t, err)
+	defer kept.Close() // the service goes on
+	run := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		p := &program{out: &out, err: &errs, getenv: func(string) string { return "" }}
+		return p.run(t.Context(), args), out.String() + errs.String()
+	}
+	file := filepath.Join(t.TempDir(), "备份.db")
+	code, said := run("backup", "create", file, "--data", data)
+	require.Equal(t, 0, code, said)
+	require.Contains(t, said, "已备份到")
+	code, said = run("backup", "check", file)
+	require.Equal(t, 0, code, said)
+	require.Contains(t, said, "完好")
+	code, said = run("backup", "create", file, "--data", data)
+	require.NotEqual(t, 0, code)
+	require.Contains(t, said, "已经存在")
+	code, said = run("backup", "create", filepath.Join(data, "x.db"), "--data", filepath.Join(data, "nowhere"))
+	require.Equal(t, exitData, code)
+	require.Contains(t, said, "找不到数据库")
+	require.NoError(t, os.WriteFile(file, []byte("不是数据库"), 0o600))
+	code, _ = run("backup", "check", file)
+	require.NotEqual(t, 0, code)
+}
+
+func TestSecret(t *testing.T) {
+	data := t.TempDir()
+	key, err := readSecret(data)
+	require.NoError(t, err)
+	require.Len(t, key, secretLength)
+	again, err := readSecret(data)
+	require.NoError(t, err)
+	require.Equal(t, key, again)
+	info, err := os.Stat(filepath.Join(data, secretName))
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	other, err := readSecret(t.TempDir())
+	require.NoError(t, err)
+	require.NotEqual(t, key, other)
+	require.NoError(t, os.WriteFile(filepath.Join(data, secretName), key[:5], 0o600))
+	_, err = readSecret(data)
+	require.ErrorContains(t, err, "不完整")
+	files, err := os.ReadDir(data)
+	require.NoError(t, err)
+	require.Len(t, files, 1, "nothing is left beside it")
 }

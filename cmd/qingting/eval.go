@@ -38,7 +38,7 @@ func (p *program) evalCommand() *cobra.Command {
 		Args: subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalReportCommand(), p.evalViewCommand(), p.evalBehaveCommand(), p.evalQuickCommand(), p.evalSpeedCommand())
+	cmd.AddCommand(p.evalRunCommand(), p.evalCompareCommand(), p.evalGateCommand(), p.evalBlessCommand(), p.evalReportCommand(), p.evalViewCommand(), p.evalBehaveCommand(), p.evalQuickCommand(), p.evalSpeedCommand(), p.evalAlertsCommand())
 	cmd.AddCommand(p.evalJudgeCommand())
 	cmd.AddCommand(p.evalDataCommands()...)
 	return cmd

@@ -76,3 +76,21 @@ func TestGateCommands(t *testing.T) {
 	require.Contains(t, out, "[0.000, 0.000]!", "no width, so a mark")
 	require.Contains(t, out, "–", "undefined, as the signals' lead of a system that never calls")
 }
+
+func TestEvalAlerts(t *testing.T) {
+	dir := t.TempDir()
+	code, _, errs := run(t, "", "eval", "run", "--data", suiteData, "--system", "fast", "--out", dir)
+	require.Equal(t, 0, code, errs)
+	code, out, errs := run(t, "", "eval", "alerts", dir, "--system", "fast", "--per-hour", "100", "--budget", "12")
+	require.Equal(t, 0, code, errs)
+	require.Contains(t, out, "→")
+	require.Contains(t, out, "threshold: 0.")
+	code, out, _ = run(t, "", "eval", "alerts", dir, "--system", "fast", "--per-hour", "100", "--budget", "0.1")
+	require.Equal(t, 0, code)
+	require.Contains(t, out, "总是会响")
+	code, _, errs = run(t, "", "eval", "alerts", dir, "--system", "fast")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, errs, "--per-hour")
+	code, _, _ = run(t, "", "eval", "alerts", dir, "--system", "none", "--per-hour", "1", "--budget", "1")
+	require.Equal(t, exitData, code)
+}

@@ -224,7 +224,7 @@ func (p *program) command() *cobra.Command {
   qingting triage 导出.csv --jsonl > 结果.jsonl`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.serveCommand(), p.triageCommand(), p.casesCommand(), p.policyCommand(), p.configCommand(), p.healthCommand(), p.trainCommand(), p.evalCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.triageCommand(), p.casesCommand(), p.policyCommand(), p.configCommand(), p.healthCommand(), p.backupCommand(), p.userCommand(), p.teamCommand(), p.keyCommand(), p.trainCommand(), p.evalCommand(), p.versionCommand())
 	chinese(root)
 	return root
 }
@@ -240,8 +240,8 @@ func chinese(c *cobra.Command) {
 	})
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	c.SetHelpCommand(&cobra.Command{Use: "help", Hidden: true, RunE: func(cmd *cobra.Command, args []string) error {
-		target, _, err := cmd.Root().Find(args)
-		if err != nil || target == nil {
+		target, rest, err := cmd.Root().Find(args)
+		if err != nil || target == nil || len(rest) > 0 {
 			return usageError("没有 %q 这个命令，运行 qingting --help 看有哪些命令", args)
 		}
 		return target.Help()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +26,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/store"
 	"github.com/qingting-ai/qingting/internal/web"
 )
 
@@ -83,9 +85,9 @@ func TestUsageErrors(t *testing.T) {
 		"没有政策文件":       {[]string{"triage", "-", "--policy", bad}, 65, "找不到政策文件"},
 		"没有要检查的政策":     {[]string{"policy", "check", bad}, 65, "找不到政策文件"},
 		"没有写政策文件":      {[]string{"policy", "check"}, 64, "请给出政策文件"},
-		"policy 没有的命令": {[]string{"policy", "shw"}, 64, `policy 没有 "shw" 这个命令`},
+		"policy 没有的命令": {[]string{"policy", "shw"}, 64, `没有 "shw" 这个命令，运行 qingting policy`},
 		"地址不对":         {[]string{"serve", "--addr", "8080"}, 64, "127.0.0.1:8080 的样子"},
-		"cases 没有的命令":  {[]string{"cases", "lst"}, 64, `cases 没有 "lst" 这个命令`},
+		"cases 没有的命令":  {[]string{"cases", "lst"}, 64, `没有 "lst" 这个命令，运行 qingting cases`},
 		"案例类型不对":       {[]string{"cases", "list", "--type", "x"}, 64, "price.hidden_fee"},
 		"检索没有写":        {[]string{"cases", "search"}, 64, "请写出要检索的问题"},
 	} {
@@ -344,13 +346,12 @@ func TestTriageExitCodes(t *testing.T) {
 func TestServeAnswersLikeTriage(t *testing.T) {
 	e, err := shared()
 	require.NoError(t, err)
-	server, err := web.New(e.pipeline, e.library, web.Options{Hosts: []string{}, Components: func() []web.Component { return e.components(false) }})
-	require.NoError(t, err)
+	server := newTestService(t, e)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, ln) }()
+	go func() { ended <- server.run(ctx, ln, nil) }()
 	base := "http://" + ln.Addr().String()
 	post := func(path, media, body string) string {
 		response, err := http.Post(base+path, media, strings.NewReader(body))
@@ -410,6 +411,23 @@ func TestServeAnswersLikeTriage(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// newTestService wires a service over the shared engine with a database of its
+// own.
+func newTestService(t *testing.T, shared *engine) *service {
+	t.Helper()
+	c, err := readConfig("", func(string) string { return "" })
+	require.NoError(t, err)
+	c.Data = t.TempDir()
+	kept, err := store.Open(t.Context(), filepath.Join(c.Data, databaseName))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kept.Close()) })
+	e := *shared
+	e.store = kept
+	s, err := newService(&e, c, slog.New(slog.DiscardHandler), true)
+	require.NoError(t, err)
+	return s
+}
+
 // stable takes away the time that an answer took.
 func stable(answer string) string {
 	return regexp.MustCompile(`"latency_ms":\{.*\}\}`).ReplaceAllString(answer, "")
@@ -442,7 +460,9 @@ func TestServeCommand(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	started := time.Now()
-	go func() { ended <- p.run(ctx, []string{"serve", "--addr", "127.0.0.1:0", "--data", data}) }()
+	go func() {
+		ended <- p.run(ctx, []string{"serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", data})
+	}()
 	var base string
 	require.Eventually(t, func() bool {
 		m := regexp.MustCompile(`网页=(http://[^/]+)/`).FindStringSubmatch(log.String())

@@ -27,12 +27,7 @@ func (p *program) policyCommand() *cobra.Command {
   qingting policy check 政策.yaml
   qingting serve --policy 政策.yaml
 不认识的键、写错的代码、超出范围的数都会被拒绝，并指出行号。政策改动后重启服务生效。`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("policy 没有 %q 这个命令，运行 qingting policy --help 看有哪些命令", args[0])
-			}
-			return nil
-		},
+		Args:    subcommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Example: "  qingting policy show > 政策.yaml\n  qingting policy check 政策.yaml",
 	}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/qingting-ai/qingting"
-	"github.com/qingting-ai/qingting/internal/web"
 )
 
 // Defaults of a deployment; environment and flags come before them.
@@ -34,101 +33,135 @@ func (p *program) dataFolder(flag string) string {
 }
 
 func (p *program) serveCommand() *cobra.Command {
-	var addr, data, mode, policy string
-	var hosts []string
+	var file string
+	var flags config
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "启动 HTTP 服务和网页",
-		Long: `启动服务：网页在 http://127.0.0.1:8080/，接口在 /v1 下。
+		Short: "启动服务：接口、事件流和网页",
+		Long: `启动服务：网页在 http://127.0.0.1:8080/，接口在 /v1 下，说明在 /openapi.json，指标在 http://127.0.0.1:8081/metrics。
 
-默认只监听本机。监听其他地址时请自行在前面加上登录和 HTTPS：这个版本没有登录。
-按 Ctrl-C 或发送 SIGTERM 停止，处理中的请求最多等 10 秒。`,
+只监听本机、又还没有建任何用户和密钥时不用登录；监听其他地址时必须先建（qingting user add、qingting key add），并在前面加上 HTTPS。
+配置文件见 qingting config show；命令行参数优先于环境变量，环境变量优先于配置文件。
+按 Ctrl-C 或发送 SIGTERM 停止：不再接新请求，处理中的最多等 10 秒，已经应答的写入不会丢。`,
 		Example: `  qingting serve
-  qingting serve --addr 127.0.0.1:9000 --data /var/lib/qingting
+  qingting serve --config /etc/qingting/qingting.yaml
+  qingting serve --addr 127.0.0.1:9000 --data /var/lib/qingting --mode fast
   curl -s localhost:8080/v1/analyze -H 'Content-Type: text/plain' --data-binary @会话.txt`,
 		Args: exactly(0, "serve 不接受参数"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if addr == "" {
-				addr = p.getenv("QINGTING_ADDR")
+			c, err := readConfig(file, p.getenv)
+			if err != nil {
+				return err
 			}
-			if addr == "" {
-				addr = defaultAddr
+			for name, field := range map[string][2]*string{
+				"addr": {&c.Addr, &flags.Addr}, "admin": {&c.AdminAddr, &flags.AdminAddr}, "data": {&c.Data, &flags.Data},
+				"mode": {&c.Mode, &flags.Mode}, "policy": {&c.Policy, &flags.Policy},
+			} {
+				if cmd.Flags().Changed(name) {
+					*field[0] = *field[1]
+				}
 			}
-			return p.serve(cmd.Context(), addr, p.dataFolder(data), mode, p.policyFile(policy), hosts)
+			if cmd.Flags().Changed("host") {
+				c.Hosts = flags.Hosts
+			}
+			if err := c.validate(); err != nil {
+				return err
+			}
+			return p.serve(cmd.Context(), c)
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&addr, "addr", "", "监听地址，默认 $QINGTING_ADDR 或 "+defaultAddr)
-	fl.StringVar(&data, "data", "", "数据目录，默认 $QINGTING_DATA 或 ./"+defaultData)
-	fl.StringVar(&mode, "mode", string(qingting.ModeFull), "请求没有指定时的分析模式：full 或 fast")
-	fl.StringVar(&policy, "policy", "", policyHelp)
-	fl.StringSliceVar(&hosts, "host", nil, "监听本机时，允许浏览器用的域名（反向代理后面需要）")
+	fl.StringVar(&file, "config", "", "配置文件，默认 $QINGTING_CONFIG 或全用默认值")
+	fl.StringVar(&flags.Addr, "addr", "", "监听地址，默认 "+defaultAddr)
+	fl.StringVar(&flags.AdminAddr, "admin", "", "指标和性能分析的地址，只能是本机，off 为关闭，默认 127.0.0.1:8081")
+	fl.StringVar(&flags.Data, "data", "", "数据目录，默认 ./"+defaultData)
+	fl.StringVar(&flags.Mode, "mode", "", "分析模式：full 或 fast，默认 full")
+	fl.StringVar(&flags.Policy, "policy", "", policyHelp)
+	fl.StringSliceVar(&flags.Hosts, "host", nil, "监听本机时，允许浏览器用的域名（反向代理后面需要）")
 	return cmd
 }
 
-func (p *program) serve(ctx context.Context, addr, data, modeName, policy string, hosts []string) error {
-	mode, err := parseMode(modeName)
+func (p *program) serve(ctx context.Context, c *config) error {
+	started := time.Now()
+	log := c.logger(p.err)
+	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(addr)
+	// The ports first: that one is taken should not need a second to find out.
+	ln, err := listen(ctx, c.Addr, "--addr")
 	if err != nil {
-		return usageError("监听地址 %q 不对，请写成 127.0.0.1:8080 的样子", addr)
-	}
-	started := time.Now()
-	log := slog.New(slog.NewTextHandler(p.err, nil))
-	// The port first: that it is taken should not need a second to find out.
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s 已被占用，请停掉占用它的程序，或用 --addr 换一个端口", addr)
-	case err != nil:
-		return fmt.Errorf("不能监听 %s：%w", addr, err)
+		return err
 	}
 	defer ln.Close()
-	built := "内置"
-	if policy != "" {
-		built = policy
+	var admin net.Listener
+	if c.AdminAddr != "off" {
+		if admin, err = listen(ctx, c.AdminAddr, "--admin"); err != nil {
+			return err
+		}
+		defer admin.Close()
 	}
 	// Both modes can be asked for, so everything is loaded whatever the default.
-	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFull, data: data, policy: policy, later: true})
+	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFull, data: c.Data, policy: c.Policy, later: true})
 	if err != nil {
 		return err
 	}
 	defer e.close()
-
-	var encoding atomic.Bool
-	encoding.Store(true)
-	encoded := make(chan struct{})
-	encodeCtx, stopEncoding := context.WithCancel(ctx)
-	go func() {
-		defer close(encoded)
-		if err := e.library.EncodeMissing(encodeCtx, nil); err != nil && encodeCtx.Err() == nil {
-			log.Error("案例向量没有算完，相应案例只能按词检索", "error", err)
-			return
-		}
-		encoding.Store(false)
-	}()
-	defer func() { stopEncoding(); <-encoded }()
-
-	loopback := isLoopback(host)
-	o := web.Options{Mode: mode, Log: log, Components: func() []web.Component { return e.components(encoding.Load()) }}
-	if loopback {
-		o.Hosts = append([]string{}, hosts...)
-	} else {
-		log.Warn("服务对本机以外开放，而这个版本没有登录：请放在有登录和 HTTPS 的反向代理后面", "addr", addr)
-	}
-	server, err := web.New(e.pipeline, e.library, o)
+	local := isLoopback(host)
+	s, err := newService(e, c, log, local)
 	if err != nil {
 		return err
 	}
-	log.Info("已就绪", "网页", "http://"+ln.Addr().String()+"/", "数据目录", data, "案例", e.library.Len(), "模型", e.ids.Analysis, "政策", built,
+	open, err := s.access.Open(ctx)
+	if err != nil {
+		return err
+	}
+	established, err := e.store.Established(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case open:
+		log.Info("还没有用户和密钥，本机不用登录")
+	case !established:
+		log.Warn("还没有用户和密钥，谁也进不来：请先运行 qingting user add 或 qingting key add")
+	case !local:
+		log.Warn("服务对本机以外开放：请放在 HTTPS 的反向代理后面", "addr", c.Addr)
+	}
+	built := "内置"
+	if c.Policy != "" {
+		built = c.Policy
+	}
+	log.Info("已就绪", "网页", "http://"+ln.Addr().String()+"/", "数据目录", c.Data, "模式", c.Mode, "案例", e.library.Len(), "模型", e.ids.Analysis, "政策", built,
 		"用时", time.Since(started).Round(time.Millisecond).String())
-	if err := server.Serve(ctx, ln); err != nil {
+	if err := s.run(ctx, ln, admin); err != nil {
 		return err
 	}
 	log.Info("已停止")
 	return nil
+}
+
+// listen opens a port; flag is what chooses another.
+func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s 已被占用，请停掉占用它的程序，或用 %s 换一个端口", addr, flag)
+	case err != nil:
+		return nil, fmt.Errorf("不能监听 %s：%w", addr, err)
+	}
+	return ln, nil
+}
+
+// logger writes to w as the configuration says.
+func (c *config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Log.Level)) // checked by validate
+	o := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
 }
 
 func isLoopback(host string) bool {
@@ -137,20 +170,4 @@ func isLoopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
-}
-
-// components is what /readyz shows.
-func (e *engine) components(encoding bool) []web.Component {
-	library := web.Component{Component: "cases", Status: "ok", Detail: fmt.Sprintf("%d 个案例", e.library.Len())}
-	if encoding {
-		library.Status, library.Detail = "loading", "正在计算案例向量，未算完的案例暂时只按词检索"
-	}
-	return []web.Component{
-		{Component: "model", Status: "ok", ID: e.ids.Analysis, Detail: "权重和词典合起来的编号，就是分析结果里的 model"},
-		{Component: "weights", Status: "ok", ID: e.ids.Model},
-		{Component: "lexicon", Status: "ok", ID: e.ids.Lexicon},
-		{Component: "encoder", Status: "ok", ID: e.ids.Encoder, Detail: e.ids.Kernel},
-		library,
-		{Component: "llm", Status: "disabled", Detail: "没有接入大模型，回复草稿由模板生成"},
-	}
 }

@@ -25,6 +25,7 @@ type CaseRecord struct {
 
 // caseRow is a row of the table cases.
 type caseRow struct {
+	Tenant       string        `db:"tenant"`
 	ID           string        `db:"id"`
 	Title        string        `db:"title"`
 	Type         string        `db:"type"`
@@ -53,13 +54,13 @@ type caseRow struct {
 }
 
 // caseColumns is the order of the columns; every statement names them.
-const caseColumns = `id, title, type, industry, product, scene, problem, solution, steps, owner, outcome, hours, cost,
+const caseColumns = `tenant, id, title, type, industry, product, scene, problem, solution, steps, owner, outcome, hours, cost,
 	satisfaction, reopened, style, remedy, lesson, source, closed_at, vector, vector_from, created_at, updated_at, version`
 
 const insertCase = `INSERT INTO cases (` + caseColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
 
-const replaceCase = insertCase + ` ON CONFLICT (id) DO UPDATE SET
+const replaceCase = insertCase + ` ON CONFLICT (tenant, id) DO UPDATE SET
 	title = excluded.title, type = excluded.type, industry = excluded.industry, product = excluded.product,
 	scene = excluded.scene, problem = excluded.problem, solution = excluded.solution, steps = excluded.steps,
 	owner = excluded.owner, outcome = excluded.outcome, hours = excluded.hours, cost = excluded.cost,
@@ -68,36 +69,38 @@ const replaceCase = insertCase + ` ON CONFLICT (id) DO UPDATE SET
 	vector = excluded.vector, vector_from = excluded.vector_from, updated_at = excluded.updated_at,
 	version = cases.version + 1`
 
+// CaseStore keeps the cases of one tenant. It may be used concurrently.
+type CaseStore struct {
+	s      *Store
+	tenant string
+}
+
+// CasesOf returns the cases of a tenant, which need not have any.
+func (s *Store) CasesOf(tenant string) *CaseStore { return &CaseStore{s, tenant} }
+
 // PutCases adds or replaces cases by ID, all of them or, with an error, none.
-func (s *Store) PutCases(ctx context.Context, cases []qingting.Case) error {
-	return s.write(ctx, func(tx *sqlx.Tx) error { return putCases(ctx, tx, replaceCase, cases) })
+func (c *CaseStore) PutCases(ctx context.Context, cases []qingting.Case) error {
+	return c.s.write(ctx, func(t *tx) error { return t.putCases(c.tenant, replaceCase, cases) })
 }
 
 // SeedCases inserts those cases that were never seeded before and returns how
 // many. A case that somebody deleted or entered himself is left alone.
-func (s *Store) SeedCases(ctx context.Context, cases []qingting.Case) (int, error) {
+func (c *CaseStore) SeedCases(ctx context.Context, cases []qingting.Case) (int, error) {
 	n := 0
-	err := s.write(ctx, func(tx *sqlx.Tx) error {
-		now := micros(time.Now())
-		for _, c := range cases {
-			r, err := tx.ExecContext(ctx, `INSERT INTO seeded_cases (id, seeded_at) VALUES (?, ?) ON CONFLICT DO NOTHING`, c.ID, now)
+	err := c.s.write(ctx, func(t *tx) error {
+		for i := range cases {
+			fresh, err := t.exec(`INSERT INTO seeded_cases (tenant, id, seeded_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, c.tenant, cases[i].ID, t.now)
 			if err != nil {
 				return err
 			}
-			if fresh, err := r.RowsAffected(); err != nil || fresh == 0 {
-				if err != nil {
-					return err
-				}
+			if fresh == 0 {
 				continue
 			}
-			var taken bool
-			if err := tx.GetContext(ctx, &taken, `SELECT EXISTS (SELECT 1 FROM cases WHERE id = ?)`, c.ID); err != nil {
-				return err
-			}
-			if taken {
+			err = t.putCases(c.tenant, insertCase, cases[i:i+1])
+			if isTaken(err) {
 				continue
 			}
-			if err := putCases(ctx, tx, insertCase, []qingting.Case{c}); err != nil {
+			if err != nil {
 				return err
 			}
 			n++
@@ -111,14 +114,14 @@ func (s *Store) SeedCases(ctx context.Context, cases []qingting.Case) (int, erro
 }
 
 // GetCase returns a case, or qingting.ErrNotFound.
-func (s *Store) GetCase(ctx context.Context, id string) (CaseRecord, error) {
+func (c *CaseStore) GetCase(ctx context.Context, id string) (CaseRecord, error) {
 	var r caseRow
-	err := s.reader.GetContext(ctx, &r, `SELECT `+caseColumns+` FROM cases WHERE id = ?`, id)
+	err := c.s.reader.GetContext(ctx, &r, `SELECT `+caseColumns+` FROM cases WHERE tenant = ? AND id = ?`, c.tenant, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return CaseRecord{}, fmt.Errorf("%w: 没有编号为 %q 的案例", qingting.ErrNotFound, id)
 	}
 	if err != nil {
-		return CaseRecord{}, fmt.Errorf("read case %s: %w", id, err)
+		return CaseRecord{}, fmt.Errorf("read case %s: %w", id, unavailable(err))
 	}
 	return r.record()
 }
@@ -126,8 +129,8 @@ func (s *Store) GetCase(ctx context.Context, id string) (CaseRecord, error) {
 // ListCases returns one page of the cases that pass the filter, by ID, and
 // how many pass. The industry must be the same, the product contain the word;
 // a case that is not closed passes no time filter. A limit of 0 means all.
-func (s *Store) ListCases(ctx context.Context, f qingting.CaseFilter, offset, limit int) ([]CaseRecord, int, error) {
-	where, args, err := caseWhere(f)
+func (c *CaseStore) ListCases(ctx context.Context, f qingting.CaseFilter, offset, limit int) ([]CaseRecord, int, error) {
+	where, args, err := caseWhere(c.tenant, f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -135,19 +138,19 @@ func (s *Store) ListCases(ctx context.Context, f qingting.CaseFilter, offset, li
 		limit = -1
 	}
 	// One transaction, so that page and total are of the same moment.
-	tx, err := s.reader.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := c.s.reader.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, 0, fmt.Errorf("list cases: %w", err)
+		return nil, 0, fmt.Errorf("list cases: %w", unavailable(err))
 	}
 	defer tx.Rollback()
 	var total int
 	if err := tx.GetContext(ctx, &total, `SELECT count(*) FROM cases`+where, args...); err != nil {
-		return nil, 0, fmt.Errorf("count cases: %w", err)
+		return nil, 0, fmt.Errorf("count cases: %w", unavailable(err))
 	}
 	var rows []caseRow
 	query := `SELECT ` + caseColumns + ` FROM cases` + where + ` ORDER BY id LIMIT ? OFFSET ?`
 	if err := tx.SelectContext(ctx, &rows, query, append(args, limit, max(0, offset))...); err != nil {
-		return nil, 0, fmt.Errorf("list cases: %w", err)
+		return nil, 0, fmt.Errorf("list cases: %w", unavailable(err))
 	}
 	out := make([]CaseRecord, len(rows))
 	for i := range rows {
@@ -160,36 +163,32 @@ func (s *Store) ListCases(ctx context.Context, f qingting.CaseFilter, offset, li
 
 // EachCase visits every case, by ID, until visit fails. Cases written
 // meanwhile are not seen.
-func (s *Store) EachCase(ctx context.Context, visit func(qingting.Case) error) error {
-	rows, err := s.reader.QueryxContext(ctx, `SELECT `+caseColumns+` FROM cases ORDER BY id`)
+func (c *CaseStore) EachCase(ctx context.Context, visit func(qingting.Case) error) error {
+	rows, err := c.s.reader.QueryxContext(ctx, `SELECT `+caseColumns+` FROM cases WHERE tenant = ? ORDER BY id`, c.tenant)
 	if err != nil {
-		return fmt.Errorf("read cases: %w", err)
+		return fmt.Errorf("read cases: %w", unavailable(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r caseRow
 		if err := rows.StructScan(&r); err != nil {
-			return fmt.Errorf("read cases: %w", err)
+			return fmt.Errorf("read cases: %w", unavailable(err))
 		}
-		c, err := r.record()
+		record, err := r.record()
 		if err != nil {
 			return err
 		}
-		if err := visit(c.Case); err != nil {
+		if err := visit(record.Case); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
+	return unavailable(rows.Err())
 }
 
 // DeleteCase removes a case, or returns qingting.ErrNotFound.
-func (s *Store) DeleteCase(ctx context.Context, id string) error {
-	return s.write(ctx, func(tx *sqlx.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM cases WHERE id = ?`, id)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
+func (c *CaseStore) DeleteCase(ctx context.Context, id string) error {
+	return c.s.write(ctx, func(t *tx) error {
+		n, err := t.exec(`DELETE FROM cases WHERE tenant = ? AND id = ?`, c.tenant, id)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: 没有编号为 %q 的案例", qingting.ErrNotFound, id)
 		}
@@ -199,10 +198,10 @@ func (s *Store) DeleteCase(ctx context.Context, id string) error {
 
 // SetCaseVectors keeps the vectors of cases that are otherwise unchanged,
 // made by the encoder named from. Cases that are gone are left out.
-func (s *Store) SetCaseVectors(ctx context.Context, from string, ids []string, vectors []qingting.Vector) error {
-	return s.write(ctx, func(tx *sqlx.Tx) error {
+func (c *CaseStore) SetCaseVectors(ctx context.Context, from string, ids []string, vectors []qingting.Vector) error {
+	return c.s.write(ctx, func(t *tx) error {
 		for i, id := range ids {
-			if _, err := tx.ExecContext(ctx, `UPDATE cases SET vector = ?, vector_from = ? WHERE id = ?`, packVector(vectors[i]), from, id); err != nil {
+			if _, err := t.exec(`UPDATE cases SET vector = ?, vector_from = ? WHERE tenant = ? AND id = ?`, packVector(vectors[i]), from, c.tenant, id); err != nil {
 				return err
 			}
 		}
@@ -210,29 +209,7 @@ func (s *Store) SetCaseVectors(ctx context.Context, from string, ids []string, v
 	})
 }
 
-// write runs f in a transaction: all of it happens, or nothing.
-func (s *Store) write(ctx context.Context, f func(tx *sqlx.Tx) error) error {
-	tx, err := s.writer.BeginTxx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
-}
-
-func putCases(ctx context.Context, tx *sqlx.Tx, statement string, cases []qingting.Case) error {
-	put, err := tx.PreparexContext(ctx, statement)
-	if err != nil {
-		return err
-	}
-	defer put.Close()
-	now := micros(time.Now())
+func (t *tx) putCases(tenant, statement string, cases []qingting.Case) error {
 	for i := range cases {
 		c := &cases[i]
 		steps, err := json.Marshal(c.Steps)
@@ -243,9 +220,9 @@ func putCases(ctx context.Context, tx *sqlx.Tx, statement string, cases []qingti
 		if !c.ClosedAt.IsZero() {
 			closed = sql.NullInt64{Int64: micros(c.ClosedAt), Valid: true}
 		}
-		_, err = put.ExecContext(ctx, c.ID, c.Title, c.Type, c.Industry, c.Product, c.Scene, c.Problem, c.Solution, string(steps),
+		_, err = t.exec(statement, tenant, c.ID, c.Title, c.Type, c.Industry, c.Product, c.Scene, c.Problem, c.Solution, string(steps),
 			c.Owner, c.Outcome, c.Hours, c.Cost, c.Satisfied, c.Reopened, c.Style, c.Remedy, c.Lesson, c.Source, closed,
-			packVector(c.Vector), c.VectorFrom, now, now)
+			packVector(c.Vector), c.VectorFrom, t.now, t.now)
 		if err != nil {
 			return fmt.Errorf("write case %s: %w", c.ID, err)
 		}
@@ -254,7 +231,7 @@ func putCases(ctx context.Context, tx *sqlx.Tx, statement string, cases []qingti
 }
 
 // caseWhere writes a filter as SQL with placeholders.
-func caseWhere(f qingting.CaseFilter) (where string, args []any, err error) {
+func caseWhere(tenant string, f qingting.CaseFilter) (where string, args []any, err error) {
 	var parts []string
 	add := func(sql string, values ...any) {
 		parts, args = append(parts, sql), append(args, values...)
@@ -264,6 +241,7 @@ func caseWhere(f qingting.CaseFilter) (where string, args []any, err error) {
 		add(q, a...)
 		return err
 	}
+	add(`tenant = ?`, tenant)
 	if len(f.Types) > 0 {
 		if err := in(`type`, f.Types); err != nil {
 			return "", nil, err
@@ -285,9 +263,6 @@ func caseWhere(f qingting.CaseFilter) (where string, args []any, err error) {
 	}
 	if !f.To.IsZero() {
 		add(`closed_at < ?`, micros(f.To))
-	}
-	if len(parts) == 0 {
-		return "", nil, nil
 	}
 	return ` WHERE ` + strings.Join(parts, ` AND `), args, nil
 }
@@ -339,8 +314,3 @@ func unpackVector(b []byte) (qingting.Vector, error) {
 	}
 	return out, nil
 }
-
-// Times are kept in microseconds, which every dialect and JSON can carry.
-func micros(t time.Time) int64 { return t.UnixMicro() }
-
-func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +25,8 @@ func TestMain(m *testing.M) {
 	switch path := os.Getenv("QINGTING_STORE_TEST_FILE"); os.Getenv("QINGTING_STORE_TEST_JOB") {
 	case "":
 		os.Exit(m.Run())
-	case "write":
-		fmt.Fprintln(os.Stderr, writeForever(path))
+	case "append":
+		fmt.Fprintln(os.Stderr, appendForever(path, os.Getenv("QINGTING_STORE_TEST_ROUND")))
 		os.Exit(1)
 	case "open":
 		s, err := Open(context.Background(), path)
@@ -65,33 +64,33 @@ func TestCaseSurvivesRestart(t *testing.T) {
 	s, err := Open(ctx, path)
 	require.NoError(t, err)
 	bare := qingting.Case{ID: "空", Title: "''; DROP TABLE cases; --", Problem: "x"}
-	require.NoError(t, s.PutCases(ctx, []qingting.Case{fullCase("c1"), bare}))
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{fullCase("c1"), bare}))
 	require.NoError(t, s.Close())
 	require.FileExists(t, path)
 
 	s = open(t, path)
-	got, err := s.GetCase(ctx, "c1")
+	got, err := s.CasesOf("t").GetCase(ctx, "c1")
 	require.NoError(t, err)
 	require.Equal(t, fullCase("c1"), got.Case)
 	require.Equal(t, 1, got.Version)
 	require.WithinDuration(t, time.Now(), got.Created, time.Minute)
 	require.Equal(t, got.Created, got.Updated)
-	got, err = s.GetCase(ctx, "空")
+	got, err = s.CasesOf("t").GetCase(ctx, "空")
 	require.NoError(t, err)
 	require.Equal(t, bare, got.Case)
 
 	changed := fullCase("c1")
 	changed.Title, changed.Steps, changed.Vector, changed.VectorFrom = "改了", nil, nil, ""
-	require.NoError(t, s.PutCases(ctx, []qingting.Case{changed}))
-	after, err := s.GetCase(ctx, "c1")
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{changed}))
+	after, err := s.CasesOf("t").GetCase(ctx, "c1")
 	require.NoError(t, err)
 	require.Equal(t, changed, after.Case)
 	require.Equal(t, 2, after.Version)
 	require.False(t, after.Updated.Before(after.Created))
 
-	require.NoError(t, s.DeleteCase(ctx, "c1"))
-	require.ErrorIs(t, s.DeleteCase(ctx, "c1"), qingting.ErrNotFound)
-	_, err = s.GetCase(ctx, "c1")
+	require.NoError(t, s.CasesOf("t").DeleteCase(ctx, "c1"))
+	require.ErrorIs(t, s.CasesOf("t").DeleteCase(ctx, "c1"), qingting.ErrNotFound)
+	_, err = s.CasesOf("t").GetCase(ctx, "c1")
 	require.ErrorIs(t, err, qingting.ErrNotFound)
 	require.ErrorContains(t, err, "没有编号为")
 }
@@ -106,7 +105,7 @@ func TestListCases(t *testing.T) {
 		{ID: "c", Type: qingting.TypeDelay, Outcome: qingting.CaseResolved, Industry: "电商", Product: "iPhone 壳", ClosedAt: day(3)},
 		{ID: "d", Type: qingting.TypeNoise, Outcome: qingting.CaseResolved},
 	}
-	require.NoError(t, s.PutCases(ctx, cases))
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, cases))
 	for _, tt := range []struct {
 		name          string
 		filter        qingting.CaseFilter
@@ -129,7 +128,7 @@ func TestListCases(t *testing.T) {
 		{"a quote is data", qingting.CaseFilter{Industry: "' OR 1=1 --"}, 0, 0, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, total, err := s.ListCases(ctx, tt.filter, tt.offset, tt.limit)
+			got, total, err := s.CasesOf("t").ListCases(ctx, tt.filter, tt.offset, tt.limit)
 			require.NoError(t, err)
 			ids := ""
 			for _, c := range got {
@@ -140,10 +139,10 @@ func TestListCases(t *testing.T) {
 		})
 	}
 	var ids string
-	require.NoError(t, s.EachCase(ctx, func(c qingting.Case) error { ids += c.ID; return nil }))
+	require.NoError(t, s.CasesOf("t").EachCase(ctx, func(c qingting.Case) error { ids += c.ID; return nil }))
 	require.Equal(t, "abcd", ids)
 	stop := errors.New("stop")
-	require.ErrorIs(t, s.EachCase(ctx, func(qingting.Case) error { return stop }), stop)
+	require.ErrorIs(t, s.CasesOf("t").EachCase(ctx, func(qingting.Case) error { return stop }), stop)
 }
 
 func TestSeededCaseDoesNotComeBack(t *testing.T) {
@@ -151,23 +150,23 @@ func TestSeededCaseDoesNotComeBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q.db")
 	s := open(t, path)
 	own := qingting.Case{ID: "s3", Title: "我自己写的"}
-	require.NoError(t, s.PutCases(ctx, []qingting.Case{own}))
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{own}))
 	seed := []qingting.Case{fullCase("s1"), fullCase("s2"), fullCase("s3")}
-	n, err := s.SeedCases(ctx, seed)
+	n, err := s.CasesOf("t").SeedCases(ctx, seed)
 	require.NoError(t, err)
 	require.Equal(t, 2, n, "a case of one's own with the same ID stays")
-	require.NoError(t, s.DeleteCase(ctx, "s1"))
-	require.NoError(t, s.DeleteCase(ctx, "s3"))
+	require.NoError(t, s.CasesOf("t").DeleteCase(ctx, "s1"))
+	require.NoError(t, s.CasesOf("t").DeleteCase(ctx, "s3"))
 	edited := fullCase("s2")
 	edited.Title = "改过的标题"
-	require.NoError(t, s.PutCases(ctx, []qingting.Case{edited}))
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{edited}))
 	require.NoError(t, s.Close())
 
 	s = open(t, path)
-	n, err = s.SeedCases(ctx, append(seed, fullCase("s4"))) // a later version brings one more
+	n, err = s.CasesOf("t").SeedCases(ctx, append(seed, fullCase("s4"))) // a later version brings one more
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	all, total, err := s.ListCases(ctx, qingting.CaseFilter{}, 0, 0)
+	all, total, err := s.CasesOf("t").ListCases(ctx, qingting.CaseFilter{}, 0, 0)
 	require.NoError(t, err)
 	require.Equal(t, 2, total)
 	require.Equal(t, "改过的标题", all[0].Title)
@@ -177,17 +176,17 @@ func TestSeededCaseDoesNotComeBack(t *testing.T) {
 func TestSetCaseVectors(t *testing.T) {
 	ctx := context.Background()
 	s := open(t, filepath.Join(t.TempDir(), "q.db"))
-	require.NoError(t, s.PutCases(ctx, []qingting.Case{fullCase("a"), fullCase("b")}))
-	require.NoError(t, s.SetCaseVectors(ctx, "bge/2", []string{"b", "gone"}, []qingting.Vector{{1, 0, 0}, {0, 1, 0}}))
-	b, err := s.GetCase(ctx, "b")
+	require.NoError(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{fullCase("a"), fullCase("b")}))
+	require.NoError(t, s.CasesOf("t").SetCaseVectors(ctx, "bge/2", []string{"b", "gone"}, []qingting.Vector{{1, 0, 0}, {0, 1, 0}}))
+	b, err := s.CasesOf("t").GetCase(ctx, "b")
 	require.NoError(t, err)
 	require.Equal(t, qingting.Vector{1, 0, 0}, b.Vector)
 	require.Equal(t, "bge/2", b.VectorFrom)
 	require.Equal(t, 1, b.Version, "a vector is derived: the case did not change")
-	a, err := s.GetCase(ctx, "a")
+	a, err := s.CasesOf("t").GetCase(ctx, "a")
 	require.NoError(t, err)
 	require.Equal(t, "bge/1", a.VectorFrom)
-	_, err = s.GetCase(ctx, "gone")
+	_, err = s.CasesOf("t").GetCase(ctx, "gone")
 	require.ErrorIs(t, err, qingting.ErrNotFound)
 }
 
@@ -196,73 +195,18 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "q.db"))
 	_, err := s.writer.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON cases WHEN new.id = 'bad' BEGIN SELECT RAISE(ABORT, 'refused'); END`)
 	require.NoError(t, err)
-	require.ErrorContains(t, s.PutCases(ctx, []qingting.Case{fullCase("good"), fullCase("bad")}), "refused")
-	_, err = s.SeedCases(ctx, []qingting.Case{fullCase("good"), fullCase("bad")})
+	require.ErrorContains(t, s.CasesOf("t").PutCases(ctx, []qingting.Case{fullCase("good"), fullCase("bad")}), "refused")
+	_, err = s.CasesOf("t").SeedCases(ctx, []qingting.Case{fullCase("good"), fullCase("bad")})
 	require.ErrorContains(t, err, "refused")
-	_, total, err := s.ListCases(ctx, qingting.CaseFilter{}, 0, 0)
+	_, total, err := s.CasesOf("t").ListCases(ctx, qingting.CaseFilter{}, 0, 0)
 	require.NoError(t, err)
 	require.Zero(t, total)
-	n, err := s.SeedCases(ctx, []qingting.Case{fullCase("good")})
+	n, err := s.CasesOf("t").SeedCases(ctx, []qingting.Case{fullCase("good")})
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "the failed seeding is not remembered either")
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	require.ErrorIs(t, s.PutCases(cancelled, []qingting.Case{fullCase("late")}), context.Canceled)
-}
-
-// batchSize is how many cases the helper process writes in one transaction.
-const batchSize = 20
-
-// writeForever writes batches and prints the number of each that was
-// acknowledged.
-func writeForever(path string) error {
-	ctx := context.Background()
-	s, err := Open(ctx, path)
-	if err != nil {
-		return err
-	}
-	for n := 1; ; n++ {
-		cases := make([]qingting.Case, batchSize)
-		for i := range cases {
-			cases[i] = fullCase(fmt.Sprintf("b%06d-%02d", n, i))
-		}
-		if err := s.PutCases(ctx, cases); err != nil {
-			return err
-		}
-		fmt.Println(n)
-	}
-}
-
-// TestKilledInTheMiddleOfAWrite kills a writing process several times: what
-// was acknowledged is there, and no half batch.
-func TestKilledInTheMiddleOfAWrite(t *testing.T) {
-	for round := range 4 {
-		path := filepath.Join(t.TempDir(), "q.db")
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "QINGTING_STORE_TEST_JOB=write", "QINGTING_STORE_TEST_FILE="+path)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		acknowledged, lines := 0, bufio.NewScanner(out)
-		for acknowledged < 5+7*round && lines.Scan() {
-			acknowledged++
-		}
-		time.Sleep(time.Duration(round) * 3 * time.Millisecond)
-		require.NoError(t, cmd.Process.Kill())
-		for lines.Scan() {
-			acknowledged++ // what was printed before the kill arrived
-		}
-		cmd.Wait()
-		require.Positive(t, acknowledged)
-
-		s := open(t, path)
-		_, total, err := s.ListCases(context.Background(), qingting.CaseFilter{}, 0, 0)
-		require.NoError(t, err)
-		require.Zero(t, total%batchSize, "half a batch after %d", acknowledged)
-		require.GreaterOrEqual(t, total, acknowledged*batchSize)
-		require.LessOrEqual(t, total, (acknowledged+1)*batchSize)
-		require.NoError(t, s.PutCases(context.Background(), []qingting.Case{fullCase("after")}))
-	}
+	require.ErrorIs(t, s.CasesOf("t").PutCases(cancelled, []qingting.Case{fullCase("late")}), context.Canceled)
 }
 
 func TestReadersBesideAWriter(t *testing.T) {
@@ -274,7 +218,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 		writers.Go(func() {
 			for i := range 40 {
 				pair := []qingting.Case{fullCase(fmt.Sprintf("w%d-%d-a", w, i)), fullCase(fmt.Sprintf("w%d-%d-b", w, i))}
-				if err := s.PutCases(ctx, pair); err != nil {
+				if err := s.CasesOf("t").PutCases(ctx, pair); err != nil {
 					t.Error(err)
 				}
 			}
@@ -288,12 +232,12 @@ func TestReadersBesideAWriter(t *testing.T) {
 					return
 				default:
 				}
-				_, total, err := s.ListCases(ctx, qingting.CaseFilter{}, 0, 10)
+				_, total, err := s.CasesOf("t").ListCases(ctx, qingting.CaseFilter{}, 0, 10)
 				if err != nil || total%2 != 0 {
 					t.Errorf("saw %d cases, %v", total, err)
 				}
 				n := 0
-				if err := s.EachCase(ctx, func(qingting.Case) error { n++; return nil }); err != nil || n%2 != 0 {
+				if err := s.CasesOf("t").EachCase(ctx, func(qingting.Case) error { n++; return nil }); err != nil || n%2 != 0 {
 					t.Errorf("streamed %d cases, %v", n, err)
 				}
 			}
@@ -302,7 +246,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 	writers.Wait()
 	close(done)
 	readers.Wait()
-	_, total, err := s.ListCases(ctx, qingting.CaseFilter{}, 0, 1)
+	_, total, err := s.CasesOf("t").ListCases(ctx, qingting.CaseFilter{}, 0, 1)
 	require.NoError(t, err)
 	require.Equal(t, 240, total)
 }
@@ -317,7 +261,7 @@ func TestOpenExplainsWhatIsWrong(t *testing.T) {
 	}
 
 	s := open(t, file("empty.db", "")) // an empty file is an empty database
-	_, total, err := s.ListCases(ctx, qingting.CaseFilter{}, 0, 0)
+	_, total, err := s.CasesOf("t").ListCases(ctx, qingting.CaseFilter{}, 0, 0)
 	require.NoError(t, err)
 	require.Zero(t, total)
 
@@ -343,6 +287,26 @@ func TestOpenExplainsWhatIsWrong(t *testing.T) {
 			require.Error(t, errors.Unwrap(e))
 		})
 	}
+}
+
+// Several programs open a new file at once, as when a command is run while the
+// service starts.
+func TestOpenAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.db")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			s, err := Open(context.Background(), path)
+			if err != nil {
+				t.Error(err, errors.Unwrap(err))
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestReadOnlyFolder opens a file in a folder that the process may not write.
@@ -388,7 +352,7 @@ func BenchmarkPutOneCase(b *testing.B) {
 	require.NoError(b, err)
 	defer s.Close()
 	for i := range b.N {
-		if err := s.PutCases(ctx, []qingting.Case{fullCase(fmt.Sprint(i))}); err != nil {
+		if err := s.CasesOf("t").PutCases(ctx, []qingting.Case{fullCase(fmt.Sprint(i))}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -404,10 +368,10 @@ func BenchmarkEachCase(b *testing.B) {
 		cases[i] = fullCase(fmt.Sprintf("%05d", i))
 		cases[i].Vector = make(qingting.Vector, 512)
 	}
-	require.NoError(b, s.PutCases(ctx, cases))
+	require.NoError(b, s.CasesOf("t").PutCases(ctx, cases))
 	for b.Loop() {
 		n := 0
-		if err := s.EachCase(ctx, func(qingting.Case) error { n++; return nil }); err != nil || n != len(cases) {
+		if err := s.CasesOf("t").EachCase(ctx, func(qingting.Case) error { n++; return nil }); err != nil || n != len(cases) {
 			b.Fatal(n, err)
 		}
 	}

@@ -17,12 +17,17 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
 
 	"github.com/qingting-ai/qingting"
+	"github.com/qingting-ai/qingting/internal/access"
+	"github.com/qingting-ai/qingting/internal/hook"
 )
 
 // Limits of one request, from the service description.
@@ -50,6 +55,11 @@ type Cases interface {
 	List(f qingting.CaseFilter, offset, limit int) (page []qingting.Case, total int)
 	Get(id string) (qingting.Case, error)
 	SearchText(ctx context.Context, text string, f qingting.CaseFilter, limit int) ([]qingting.Match, error)
+	// Add keeps a new case and returns it with its id; a case that breaks a
+	// rule is an *qingting.InputError.
+	Add(ctx context.Context, c qingting.Case) (qingting.Case, error)
+	Update(ctx context.Context, c qingting.Case) error
+	Delete(ctx context.Context, id string) error
 }
 
 // Component is one part of the service as /readyz shows it.
@@ -60,7 +70,8 @@ type Component struct {
 	Detail    string `json:"detail,omitempty"` // a Chinese sentence
 }
 
-// Options change how a Server works; the zero value is good.
+// Options change how a Server works; the zero value is good. A part that is
+// nil is not there: its routes answer not_configured.
 type Options struct {
 	Mode       qingting.Mode      // of an analysis that does not name one; "" means full
 	Log        *slog.Logger       // nil: no log
@@ -71,6 +82,34 @@ type Options struct {
 	Hosts    []string
 	Parallel int // analyses at the same time; 0 means one for each processor
 	Queue    int // requests that may wait for their turn; 0 means 64, negative none
+	InFlight int // requests at the same time, streams aside; 0 means 1,024
+	Streams  int // event streams and sockets at the same time; 0 means 2,048
+	// Proxies are the addresses or networks of reverse proxies whose
+	// X-Forwarded-For is believed, for the limit of logins; nil believes none.
+	Proxies []string
+	// KeyRate and UserRate are requests a second of one key and one person; 0
+	// means 3,000 and 100, negative no limit.
+	KeyRate, UserRate float64
+	Heartbeat         time.Duration // of streams; 0 means 15 s
+
+	// Access knows who asks. nil: everybody is the admin of the default tenant,
+	// which is right only where nobody else can reach the server.
+	Access  *access.Guard
+	Live    Live
+	Records Records
+	Lint    Linter
+	// Conceal hides the personal data of what an agent typed into feedback; nil
+	// keeps it as it is.
+	Conceal func(text string) (string, []qingting.Concealed)
+	// HookGuard says which addresses may be told of events; nil: public ones
+	// over https.
+	HookGuard *hook.Guard
+	// Wake tells the sender that deliveries wait; may be nil.
+	Wake func()
+	// TenantCases and TenantAnalyzer return what belongs to a tenant other than
+	// the default one; nil: there is none.
+	TenantCases    func(tenant string) (Cases, error)
+	TenantAnalyzer func(tenant string) (Analyzer, error)
 }
 
 // Server answers requests. Make it with New.
@@ -80,9 +119,18 @@ type Server struct {
 	options  Options
 	log      *slog.Logger
 	engine   *gin.Engine
+	config   huma.Config
+	document []byte // /openapi.json
+	origins  *http.CrossOriginProtection
+	rates    rates
 	slots    chan struct{}
 	waiting  atomic.Int64
+	running  atomic.Int64
+	streams  atomic.Int64
 	draining atomic.Bool
+	closing  chan struct{} // closed when streams must end
+	end      sync.Once
+	sockets  sync.WaitGroup
 }
 
 //go:embed page
@@ -91,30 +139,6 @@ var page embed.FS
 // handler answers one request, or returns the error that middleware turns
 // into a problem.
 type handler func(c *gin.Context) error
-
-// route is one line of the table.
-type route struct {
-	method, path string
-	handle       handler
-}
-
-// routes is every address of the service.
-func (s *Server) routes() []route {
-	return []route{
-		{"POST", "/v1/analyze", s.analyze},
-		{"POST", "/v1/transcripts/read", s.readTranscript},
-		{"GET", "/v1/taxonomy", s.taxonomy},
-		{"GET", "/v1/cases", s.listCases},
-		{"GET", "/v1/cases/:id", s.getCase},
-		{"POST", "/v1/cases/search", s.searchCases},
-		{"GET", "/healthz", s.healthz},
-		{"GET", "/readyz", s.readyz},
-		{"GET", "/", s.asset("page/index.html", "text/html; charset=utf-8")},
-		{"GET", "/assets/app.js", s.asset("page/app.js", "text/javascript; charset=utf-8")},
-		{"GET", "/assets/app.css", s.asset("page/app.css", "text/css; charset=utf-8")},
-		{"GET", "/assets/icon.svg", s.asset("page/icon.svg", "image/svg+xml")},
-	}
-}
 
 // New builds the server. It starts nothing.
 func New(analyzer Analyzer, cases Cases, o Options) (*Server, error) {
@@ -130,33 +154,30 @@ func New(analyzer Analyzer, cases Cases, o Options) (*Server, error) {
 	if o.Parallel <= 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)
 	}
-	if o.Queue == 0 {
-		o.Queue = 64
+	or(&o.Queue, 64)
+	or(&o.InFlight, 1024)
+	or(&o.Streams, 2048)
+	or(&o.KeyRate, 3000)
+	or(&o.UserRate, 100)
+	or(&o.Heartbeat, 15*time.Second)
+	s := &Server{
+		analyzer: analyzer, cases: cases, options: o, log: o.Log, slots: make(chan struct{}, o.Parallel), closing: make(chan struct{}),
+		origins: http.NewCrossOriginProtection(), rates: rates{key: rate.Limit(o.KeyRate), user: rate.Limit(o.UserRate), list: map[string]*limit{}},
 	}
-	s := &Server{analyzer: analyzer, cases: cases, options: o, log: o.Log, slots: make(chan struct{}, o.Parallel)}
-	gin.SetMode(gin.ReleaseMode)
+	librariesOnce.Do(setLibraries)
 	s.engine = gin.New()
-	if err := s.engine.SetTrustedProxies(nil); err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+	if err := s.engine.SetTrustedProxies(o.Proxies); err != nil {
+		return nil, fmt.Errorf("web: 反向代理的地址不对：%w", err)
 	}
 	s.engine.HandleMethodNotAllowed = true
 	s.engine.RedirectTrailingSlash = false
 	s.engine.Use(s.around)
-	origins := http.NewCrossOriginProtection()
+	s.configure()
 	for _, r := range s.routes() {
-		methods := []string{r.method}
-		if r.method == http.MethodGet { // net/http leaves the body out of a HEAD
-			methods = append(methods, http.MethodHead)
-		}
-		s.engine.Match(methods, r.path, func(c *gin.Context) {
-			if err := origins.Check(c.Request); err != nil {
-				s.fail(c, problem(http.StatusForbidden, "cross_origin", "不接受来自其他网站的请求"))
-				return
-			}
-			if err := r.handle(c); err != nil {
-				s.fail(c, err)
-			}
-		})
+		r.bind(s, r, s.operation(r))
+	}
+	if err := s.writeDocument(); err != nil {
+		return nil, err
 	}
 	s.engine.NoRoute(func(c *gin.Context) {
 		s.fail(c, problem(http.StatusNotFound, "not_found", "没有这个地址，请对照接口文档检查路径"))
@@ -165,6 +186,13 @@ func New(analyzer Analyzer, cases Cases, o Options) (*Server, error) {
 		s.fail(c, problem(http.StatusMethodNotAllowed, "method_not_allowed", "这个地址不支持 %s，支持的方法见 Allow 头", knownMethod(c.Request.Method)))
 	})
 	return s, nil
+}
+
+func or[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
 }
 
 func knownMethod(m string) string {
@@ -186,6 +214,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		WriteTimeout: readTimeout + handlerTimeout + 5*time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: MaxHeader - headerSlop,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(s.endStreams)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ln) }()
 	select {
@@ -202,8 +231,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("停止时仍有请求没有完成：%w", err)
 	}
 	<-ended
+	s.sockets.Wait() // they are told to end, and end within seconds
 	return nil
 }
+
+// endStreams tells every stream and socket to end.
+func (s *Server) endStreams() { s.end.Do(func() { close(s.closing) }) }
 
 // around is everything that happens to every request: an id, safe headers, a
 // line in the log, and an answer instead of a panic.
@@ -211,6 +244,7 @@ func (s *Server) around(c *gin.Context) {
 	started := time.Now()
 	id := rand.Text()[:16]
 	c.Set(requestID, id)
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, id))
 	h := c.Writer.Header()
 	h.Set("X-Request-Id", id)
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -251,6 +285,14 @@ func (s *Server) knownHost(host string) bool {
 }
 
 const requestID = "request_id"
+
+type requestKey struct{}
+
+// requestOf is the id of the request that a context belongs to.
+func requestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
 
 func panicKind(r any) string {
 	if err, ok := r.(runtime.Error); ok {

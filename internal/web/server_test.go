@@ -76,6 +76,24 @@ func (f fakeCases) Get(id string) (qingting.Case, error) {
 	return qingting.Case{}, qingting.ErrNotFound
 }
 
+func (f fakeCases) Add(_ context.Context, c qingting.Case) (qingting.Case, error) {
+	if c.Title == "" {
+		return c, &qingting.InputError{Code: "bad_case", Message: "缺少标题", Where: "title"}
+	}
+	c.ID = "c3"
+	return c, nil
+}
+
+func (f fakeCases) Update(_ context.Context, c qingting.Case) error {
+	_, err := f.Get(c.ID)
+	return err
+}
+
+func (f fakeCases) Delete(_ context.Context, id string) error {
+	_, err := f.Get(id)
+	return err
+}
+
 func (f fakeCases) SearchText(_ context.Context, text string, _ qingting.CaseFilter, _ int) ([]qingting.Match, error) {
 	switch text {
 	case "出错":
@@ -174,7 +192,7 @@ func TestStatuses(t *testing.T) {
 		"检索出错":      {"POST", "/v1/cases/search", asJSON, `{"query":"出错"}`, nil, 500, "internal", ""},
 		"没有的地址":     {"GET", "/v2", "", "", nil, 404, "not_found", ""},
 		"方法不对":      {"GET", "/v1/analyze", "", "", nil, 405, "method_not_allowed", "GET"},
-		"方法不对，案例":   {"DELETE", "/v1/cases/c1", "", "", nil, 405, "method_not_allowed", "DELETE"},
+		"方法不对，案例":   {"PATCH", "/v1/cases/c1", "", "", nil, 405, "method_not_allowed", "PATCH"},
 		"健康":        {"GET", "/healthz", "", "", nil, 200, "", ""},
 		"就绪":        {"GET", "/readyz", "", "", nil, 200, "", ""},
 		"网页":        {"GET", "/", "", "", nil, 200, "", ""},

@@ -1,0 +1,60 @@
+package live
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/qingting-ai/qingting"
+)
+
+func TestClockStates(t *testing.T) {
+	var rules Options
+	rules.defaults(1)
+	start := time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
+	in := func(d time.Duration) time.Time { return start.Add(d) }
+	tests := []struct {
+		name string
+		f    facts
+		now  time.Duration
+		want map[ClockName]ClockState
+	}{
+		{"nobody has spoken", facts{priority: qingting.PriorityP3}, time.Hour, map[ClockName]ClockState{}},
+		{"P3 waits", facts{priority: qingting.PriorityP3, first: start}, 23 * time.Hour, map[ClockName]ClockState{ClockAnswer: ClockRunning}},
+		{"P3 is over", facts{priority: qingting.PriorityP3, first: start}, 24 * time.Hour, map[ClockName]ClockState{ClockAnswer: ClockBroken}},
+		{"P2 answered late", facts{priority: qingting.PriorityP2, first: start, answers: []time.Time{in(31 * time.Minute)}}, time.Hour, map[ClockName]ClockState{ClockAnswer: ClockBroken}},
+		{"an answer before the question", facts{priority: qingting.PriorityP2, first: start, answers: []time.Time{in(-time.Minute)}}, time.Minute, map[ClockName]ClockState{ClockAnswer: ClockRunning}},
+		{
+			"P1 one step",
+			facts{priority: qingting.PriorityP1, complaint: true, first: start, since: in(time.Hour), acts: []time.Time{in(time.Minute), in(61 * time.Minute)}},
+			2 * time.Hour,
+			map[ClockName]ClockState{ClockHuman: ClockMet, ClockProgress: ClockRunning, ClockNote: ClockRunning},
+		},
+		{
+			"P1 two steps",
+			facts{priority: qingting.PriorityP1, first: start, since: start, acts: []time.Time{in(4 * time.Minute), in(time.Hour)}},
+			3 * time.Hour,
+			map[ClockName]ClockState{ClockHuman: ClockBroken, ClockProgress: ClockMet},
+		},
+		{
+			"P0 that was up already",
+			facts{priority: qingting.PriorityP0, first: start, since: in(time.Hour), raised: in(time.Minute)},
+			61 * time.Minute,
+			map[ClockName]ClockState{ClockAlert: ClockMet, ClockHuman: ClockRunning, ClockProgress: ClockRunning},
+		},
+		{"closed in time", facts{priority: qingting.PriorityP2, complaint: true, first: start, closed: in(time.Minute)}, 99 * time.Hour, map[ClockName]ClockState{ClockAnswer: ClockMet}},
+		{"closed too late", facts{priority: qingting.PriorityP2, complaint: true, first: start, closed: in(time.Hour)}, 99 * time.Hour, map[ClockName]ClockState{ClockAnswer: ClockBroken}},
+		{"no note for a day", facts{priority: qingting.PriorityP2, complaint: true, first: start, answers: []time.Time{in(time.Minute)}, acts: []time.Time{in(time.Minute)}}, 25 * time.Hour, map[ClockName]ClockState{ClockAnswer: ClockMet, ClockNote: ClockBroken}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := map[ClockName]ClockState{}
+			for _, c := range rules.Rules.clocks(tt.f, in(tt.now)) {
+				require.False(t, c.Warn.After(c.Due))
+				got[c.Name] = c.State
+			}
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
