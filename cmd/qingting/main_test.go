@@ -619,3 +619,41 @@ func TestCasesAreProofread(t *testing.T) {
 		}
 	}
 }
+
+// TestMetrics asks the figures that deploy/grafana.json shows: every one must
+// be there.
+func TestMetrics(t *testing.T) {
+	e, err := shared()
+	require.NoError(t, err)
+	s := newTestService(t, e)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	admin, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, ln, admin) }()
+	body := `{"id":"c1","messages":[{"role":"customer","text":"再不退款我就打12315，电话13800138000"}]}`
+	response, err := http.Post("http://"+ln.Addr().String()+"/v1/conversations?wait=analysis", "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Less(t, response.StatusCode, 300)
+	response, err = http.Get("http://" + admin.Addr().String() + "/metrics")
+	require.NoError(t, err)
+	b, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	require.NoError(t, err)
+	got := string(b)
+	require.Contains(t, got, `qingting_messages_total 1`)
+	require.Contains(t, got, `qingting_alerts_total{how="loud"} 1`)
+	require.Contains(t, got, `qingting_http_requests_total{method="POST",route="/v1/conversations",status="201"} 1`)
+	dashboard, err := os.ReadFile("../../deploy/grafana.json")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`(qingting|process|go)_[a-z_]+`).FindAllString(string(dashboard), -1)
+	require.Greater(t, len(names), 25)
+	for _, name := range names {
+		require.Contains(t, got, name)
+	}
+	stop()
+	require.NoError(t, <-ended)
+}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/qingting-ai/qingting/internal/live"
+	"github.com/qingting-ai/qingting/internal/web"
 )
 
 // gauges reads the figures of the parts; it is a prometheus.Collector.
@@ -133,9 +136,33 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge("qingting_info", 1, version, g.service.engine.ids.Analysis, goVersion)
 }
 
+// requests counts and times the answers over HTTP.
+type requests struct {
+	count *prometheus.CounterVec
+	took  *prometheus.HistogramVec
+}
+
+func newRequests() *requests {
+	return &requests{
+		count: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "qingting_http_requests_total", Help: "Answers over HTTP."}, []string{"route", "method", "status"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "qingting_http_request_seconds", Help: "Time of answers over HTTP, streams aside.",
+			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
+		}, []string{"route"}),
+	}
+}
+
+// observe implements web.Options.Observe.
+func (r *requests) observe(route, method string, status int, took time.Duration) {
+	r.count.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	if !web.Long(route) {
+		r.took.WithLabelValues(route).Observe(took.Seconds())
+	}
+}
+
 // metrics is /metrics. Every service has a registry of its own.
 func (s *service) metrics() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(newGauges(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(newGauges(s), s.requests.count, s.requests.took, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

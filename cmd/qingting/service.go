@@ -39,6 +39,7 @@ type service struct {
 	sender    *hook.Sender
 	web       *web.Server
 	tenants   *tenants
+	requests  *requests
 	endpoints directory[[]hook.Endpoint]
 	teams     directory[[]access.Team]
 	encoding  atomic.Bool // vectors are being made
@@ -47,7 +48,7 @@ type service struct {
 // newService wires the parts. local says that only this machine reaches the
 // server.
 func newService(e *engine, c *config, log *slog.Logger, local bool) (*service, error) {
-	s := &service{engine: e, config: c, log: log, tenants: newTenants(e)}
+	s := &service{engine: e, config: c, log: log, tenants: newTenants(e), requests: newRequests()}
 	s.endpoints = directory[[]hook.Endpoint]{read: e.store.Endpoints}
 	s.teams = directory[[]access.Team]{read: e.store.Teams}
 	var err error
@@ -68,7 +69,7 @@ func newService(e *engine, c *config, log *slog.Logger, local bool) (*service, e
 	o := web.Options{
 		Mode: c.mode(), Log: log, Components: s.components, Heartbeat: c.Streams.Heartbeat,
 		KeyRate: c.Limits.KeyRequestsPerSecond, UserRate: c.Limits.UserRequestsPerSecond, Proxies: c.Proxies,
-		Access: s.access, Live: s.live, Records: e.store, Lint: e.drafts, HookGuard: guard, Wake: s.sender.Wake,
+		Access: s.access, Live: s.live, Records: e.store, Lint: e.drafts, HookGuard: guard, Wake: s.sender.Wake, Observe: s.requests.observe,
 		TenantCases: func(name string) (web.Cases, error) {
 			t, err := s.tenants.of(name)
 			if err != nil {

@@ -103,6 +103,11 @@ func (s *Server) routes() []route {
 	}
 }
 
+// Long reports whether a route answers for as long as its client listens.
+func Long(route string) bool {
+	return route == "/v1/events" || route == "/v1/conversations/:id/stream"
+}
+
 // Live is the state of conversations that go on; *live.Service is one, and its
 // methods say what they do. It may be called concurrently.
 type Live interface {

@@ -104,6 +104,9 @@ type Options struct {
 	// HookGuard says which addresses may be told of events; nil: public ones
 	// over https.
 	HookGuard *hook.Guard
+	// Observe is told of every answer, with the pattern of the route, "" for an
+	// unknown address; a stream counts when it ends. nil: nobody is.
+	Observe func(route, method string, status int, took time.Duration)
 	// Wake tells the sender that deliveries wait; may be nil.
 	Wake func()
 	// TenantCases and TenantAnalyzer return what belongs to a tenant other than
@@ -262,8 +265,20 @@ func (s *Server) around(c *gin.Context) {
 				s.fail(c, errInternal)
 			}
 		}
-		s.log.Info("请求", "id", id, "method", knownMethod(c.Request.Method), "route", c.FullPath(), "status", c.Writer.Status(),
-			"ms", float64(time.Since(started).Microseconds())/1000, "bytes", c.Writer.Size())
+		took, status := time.Since(started), c.Writer.Status()
+		if s.options.Observe != nil {
+			s.options.Observe(c.FullPath(), knownMethod(c.Request.Method), status, took)
+		}
+		// Thousands of good answers a second are for the metrics, not for the log.
+		level := slog.LevelDebug
+		switch {
+		case status >= http.StatusInternalServerError:
+			level = slog.LevelWarn
+		case status >= http.StatusBadRequest:
+			level = slog.LevelInfo
+		}
+		s.log.Log(c.Request.Context(), level, "请求", "id", id, "method", knownMethod(c.Request.Method), "route", c.FullPath(), "status", status,
+			"ms", float64(took.Microseconds())/1000, "bytes", c.Writer.Size())
 	}()
 	if !s.knownHost(c.Request.Host) {
 		s.fail(c, problem(http.StatusMisdirectedRequest, "unknown_host", "服务只接受本机地址的访问；如果经由域名访问，请在启动时用 --host 写明"))
