@@ -23,6 +23,7 @@ import (
 	"github.com/qingting-ai/qingting/internal/text"
 	"github.com/qingting-ai/qingting/internal/web"
 	"github.com/qingting-ai/qingting/retrieval"
+	"github.com/qingting-ai/qingting/suggest/promise"
 )
 
 // directoryAge is how old what is known of endpoints and teams may be: a change
@@ -40,6 +41,7 @@ type service struct {
 	web       *web.Server
 	tenants   *tenants
 	requests  *requests
+	promises  *promise.Finder
 	endpoints directory[[]hook.Endpoint]
 	teams     directory[[]access.Team]
 	encoding  atomic.Bool // vectors are being made
@@ -48,7 +50,7 @@ type service struct {
 // newService wires the parts. local says that only this machine reaches the
 // server.
 func newService(e *engine, c *config, log *slog.Logger, local bool) (*service, error) {
-	s := &service{engine: e, config: c, log: log, tenants: newTenants(e), requests: newRequests()}
+	s := &service{engine: e, config: c, log: log, tenants: newTenants(e), requests: newRequests(), promises: promise.New(e.stages.Cleaner, promise.Options{})}
 	s.endpoints = directory[[]hook.Endpoint]{read: e.store.Endpoints}
 	s.teams = directory[[]access.Team]{read: e.store.Teams}
 	var err error
@@ -111,11 +113,11 @@ func (s *service) newLive() (*live.Service, error) {
 			}
 			return t.pipeline, nil
 		},
-		Plain: bare, Store: e.store, Urgent: e.urgent, FindPromises: findPromises, Chain: s.chain, Outbox: s.outbox,
+		Plain: bare, Store: e.store, Urgent: e.urgent, FindPromises: s.findPromises, Chain: s.chain, Outbox: s.outbox,
 		Tenants: e.store.Tenants, Log: s.log,
 	}
 	if c.Privacy.Conceal {
-		parts.Conceal = text.Conceal
+		parts.Conceal, parts.Legible = text.Conceal, text.Legible
 	}
 	secret, err := readSecret(c.Data)
 	if err != nil {
@@ -143,7 +145,9 @@ func (e *engine) urgent(said string) bool {
 	return slices.ContainsFunc(hits, func(h qingting.Hit) bool { return h.Field == qingting.FieldSignal && h.Guard == qingting.GuardNone })
 }
 
-func findPromises(messages []qingting.StoredMessage) []qingting.Promise {
+// findPromises reads what agents promised; a deadline counts from the receipt
+// of a message that does not say when it was sent.
+func (s *service) findPromises(messages []qingting.StoredMessage) []qingting.Promise {
 	plain := make([]qingting.Message, len(messages))
 	for i := range messages {
 		plain[i] = messages[i].Message
@@ -151,7 +155,7 @@ func findPromises(messages []qingting.StoredMessage) []qingting.Promise {
 			plain[i].SentAt = messages[i].Received
 		}
 	}
-	return nil // promise.Find(plain)
+	return s.promises.Find(plain)
 }
 
 // outbox renders the deliveries of an event.

@@ -64,6 +64,10 @@ type Parts struct {
 	// Conceal replaces the personal data of a text by asterisks, one for each
 	// character; nil leaves texts as they are.
 	Conceal func(text string) (string, []qingting.Concealed)
+	// Legible replaces the asterisks of Conceal, one character for one, by what
+	// the stages read best; nil lets them read asterisks. Quotes are taken from
+	// the stored text.
+	Legible func(concealed string, places []qingting.Concealed) string
 	// FindPromises finds what agents promised, in the order of the messages; nil
 	// finds nothing.
 	FindPromises func(messages []qingting.StoredMessage) []qingting.Promise

@@ -189,10 +189,16 @@ func (s *Service) prepare(ctx context.Context, pipeline Pipeline, items []*item,
 				if encode {
 					how = qingting.ModeFull
 				}
-				prepared, err := pipeline.Prepare(ctx, s.local(m).Message, how)
+				said := s.local(m).Message
+				read := said
+				if s.parts.Legible != nil && len(m.Concealed) > 0 {
+					read.Text = s.parts.Legible(said.Text, m.Concealed)
+				}
+				prepared, err := pipeline.Prepare(ctx, read, how)
 				if err != nil {
 					return err
 				}
+				prepared.Text = said.Text // what quotes are taken from; its characters stand at the same places
 				m.prepared, m.encoded = prepared, encode
 			}
 			out[i] = m.prepared
