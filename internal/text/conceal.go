@@ -2,6 +2,7 @@ package text
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	qingting "github.com/qingting-ai/qingting"
 )
@@ -73,4 +74,62 @@ func merge(places, fresh []qingting.Concealed) []qingting.Concealed {
 		all = append(all, f)
 	}
 	return append(all, places...)
+}
+
+// Legible gives the analysis something to read in the places Conceal has
+// replaced: the tag the training texts have there ([电话]), or 某 where a tag is
+// too long, filled up with characters that cleaning drops. The result has as
+// many code points as concealed and differs from it in the places only, so
+// spans hold in both; what it quotes has to be taken from concealed. Places that
+// reach beyond the text are left out.
+//
+// A run of asterisks reads as anger or as a censored word. On the 110 training
+// conversations with personal data it changes 42 labels in full mode and 62 in
+// fast mode; a tag changes 21 and 24.
+func Legible(concealed string, places []qingting.Concealed) string {
+	if len(places) == 0 {
+		return concealed
+	}
+	var b strings.Builder
+	b.Grow(len(concealed) + 2*len(places))
+	for at := 0; concealed != ""; at++ {
+		_, n := utf8.DecodeRuneInString(concealed)
+		for len(places) > 0 && at >= places[0].End {
+			places = places[1:]
+		}
+		if len(places) == 0 || at < places[0].Start {
+			b.WriteString(concealed[:n])
+		} else {
+			b.WriteRune(standIn(places[0], at-places[0].Start))
+		}
+		concealed = concealed[n:]
+	}
+	return b.String()
+}
+
+// padding is a character that cleaning drops.
+const padding = '\u200b'
+
+// standIn is character i of what stands in a place.
+func standIn(p qingting.Concealed, i int) rune {
+	tag := []rune("[号码]")
+	switch p.Kind {
+	case qingting.SlotPhone:
+		tag = []rune("[电话]")
+	case qingting.SlotName:
+		tag = []rune("[姓名]")
+	case qingting.SlotAddress:
+		tag = []rune("[地址]")
+	case qingting.SlotEmail:
+		tag = []rune("[邮箱]")
+	case qingting.SlotPlate:
+		tag = []rune("[车牌]")
+	}
+	if len(tag) > p.End-p.Start {
+		tag = []rune("某")
+	}
+	if i < len(tag) {
+		return tag[i]
+	}
+	return padding
 }

@@ -36,6 +36,25 @@ func TestConceal(t *testing.T) {
 	}
 }
 
+func TestLegible(t *testing.T) {
+	c := newTestCleaner(t)
+	for _, tc := range []struct{ text, want string }{
+		{"我要退款", "我要退款"},
+		{"电话13800138000没人接", "电话[电话]没人接"},
+		{"我叫王小明，住幸福小区5号楼3单元602室", "我叫某，住[地址]"},
+		{"京A12345发到zhang@example.com", "[车牌]发到[邮箱]"},
+		{"身份证" + idCard("11010119900307123"), "身份证[号码]"},
+	} {
+		got, places := Conceal(tc.text)
+		text := Legible(got, places)
+		require.Equal(t, utf8.RuneCountInString(tc.text), utf8.RuneCountInString(text))
+		clean, _, _ := c.Clean(text)
+		require.Equal(t, tc.want, string(clean))
+	}
+	require.Equal(t, "ab*", Legible("ab*", []qingting.Concealed{{Kind: qingting.SlotPhone, Start: 7, End: 9}}))
+	require.Equal(t, "ab某", Legible("ab*", []qingting.Concealed{{Kind: qingting.SlotPhone, Start: 2, End: 3}}))
+}
+
 // TestConcealRecall holds the figures of the service rules: what Mask is
 // measured on, hidden to the last character.
 func TestConcealRecall(t *testing.T) {
@@ -108,6 +127,15 @@ func checkConceal(t require.TestingT, s string) {
 		last = p.End
 	}
 	require.Equal(t, was[last:], is[last:], "%q", s)
+	legible := split(Legible(got, places))
+	require.Len(t, legible, len(was), "%q", s)
+	last = 0
+	for _, p := range places {
+		require.Equal(t, is[last:p.Start], legible[last:p.Start], "%q", s)
+		require.NotContains(t, strings.Join(legible[p.Start:p.End], ""), "*", "%q", s)
+		last = p.End
+	}
+	require.Equal(t, is[last:], legible[last:], "%q", s)
 	if len(was) > 300 {
 		return // may be a text that takes all the rounds
 	}
