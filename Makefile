@@ -10,7 +10,7 @@ DATA    ?= ../shared/data
 ADDR    ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check race fuzz bench train eval eval-quick gate behave report-test ablation clean
+.PHONY: help build run test check race fuzz bench train eval eval-quick gate behave report-test ablation load chaos soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -75,6 +75,15 @@ report-test: build ## open the evaluation report in a real browser (needs Node, 
 
 ablation: build ## what words, encoder and rules each add, trained again on DATA (a few minutes)
 	./bin/qingting eval quick --data $(DATA) --ablation --cache out/cache
+
+load: ## hold the running service against its promises of speed (some 6 minutes, wants the machine for itself; QINGTING_SECONDS=5 for a quick look)
+	QINGTING_LOAD=1 $(GO) test -tags $(TAGS) -count 1 -timeout 30m -v ./internal/acceptance/
+
+chaos: ## kill it, fill its disk, lock its database, send it bad clients (some 3 minutes; QINGTING_SECONDS=5 for a quick look)
+	QINGTING_CHAOS=1 $(GO) test -tags $(TAGS) -count 1 -parallel 4 -timeout 30m -v ./internal/acceptance/
+
+soak: ## ten minutes of mixed work: memory, goroutines, descriptors (QINGTING_SECONDS for less)
+	QINGTING_SOAK=1 $(GO) test -tags $(TAGS) -count 1 -timeout 40m -v ./internal/acceptance/
 
 clean: ## remove what was built
 	rm -rf bin out

@@ -19,7 +19,7 @@ import (
 
 var (
 	_ qingting.Retriever = (*Library)(nil)
-	_ Store              = (*store.Store)(nil)
+	_ Store              = (*store.CaseStore)(nil)
 )
 
 // hashEncoder stands in for an encoder of another ID, one that fails, and one
@@ -321,7 +321,7 @@ func TestLibraryRestart(t *testing.T) {
 	start := func(e *hashEncoder, deferred bool) (*Library, *store.Store) {
 		s, err := store.Open(ctx, path)
 		require.NoError(t, err)
-		p := Parts{Seed: sampleCases(), Store: s, DeferEncoding: deferred}
+		p := Parts{Seed: sampleCases(), Store: s.CasesOf(qingting.DefaultTenant), DeferEncoding: deferred}
 		if e != nil {
 			p.Encoder = e
 		}
@@ -403,7 +403,7 @@ func TestStoreComesFirst(t *testing.T) {
 	s, err := store.Open(ctx, filepath.Join(t.TempDir(), "q.db"))
 	require.NoError(t, err)
 	defer s.Close()
-	l := newLibrary(t, Parts{Seed: sampleCases(), Store: failingStore{s}})
+	l := newLibrary(t, Parts{Seed: sampleCases(), Store: failingStore{s.CasesOf(qingting.DefaultTenant)}})
 	c := sampleCases()[0]
 	c.Title = "改"
 	require.ErrorContains(t, l.Update(ctx, c), "disk full")

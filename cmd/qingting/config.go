@@ -79,6 +79,8 @@ type config struct {
 		AllowHTTP    bool     `yaml:"allow_http"`
 		AllowPrivate []string `yaml:"allow_private"`
 		Workers      int      `yaml:"workers"`
+		// ChatwootSecret checks the signature of POST /v1/adapters/chatwoot.
+		ChatwootSecret string `yaml:"chatwoot_secret"`
 	} `yaml:"webhooks"`
 }
 

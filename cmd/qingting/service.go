@@ -40,6 +40,7 @@ type service struct {
 	sender    *hook.Sender
 	web       *web.Server
 	tenants   *tenants
+	work      *work
 	requests  *requests
 	promises  *promise.Finder
 	endpoints directory[[]hook.Endpoint]
@@ -68,7 +69,11 @@ func newService(e *engine, c *config, log *slog.Logger, local bool) (*service, e
 	if s.live, err = s.newLive(); err != nil {
 		return nil, err
 	}
+	if s.work, err = newWork(s); err != nil {
+		return nil, err
+	}
 	o := web.Options{
+		Work: s.work.options(),
 		Mode: c.mode(), Log: log, Components: s.components, Heartbeat: c.Streams.Heartbeat,
 		KeyRate: c.Limits.KeyRequestsPerSecond, UserRate: c.Limits.UserRequestsPerSecond, Proxies: c.Proxies,
 		Access: s.access, Live: s.live, Records: e.store, Lint: e.drafts, HookGuard: guard, Wake: s.sender.Wake, Observe: s.requests.observe,
@@ -219,6 +224,7 @@ func (s *service) run(ctx context.Context, ln, admin net.Listener) error {
 	parts.Go(func() error { s.encode(behind); return nil })
 	parts.Go(func() error { return s.live.Run(behind) })
 	parts.Go(func() error { return s.sender.Run(behind) })
+	parts.Go(func() error { return s.work.run(behind) })
 	parts.Go(func() error { s.tidy(behind); return nil })
 	if admin != nil {
 		server := &http.Server{Handler: s.admin(), ReadHeaderTimeout: 5 * time.Second}

@@ -65,7 +65,7 @@ func Parse(name, text string) ([]Rule, error) {
 	seen := map[string]bool{}
 	for i, line := range strings.Split(text, "\n") {
 		fail := func(format string, args ...any) error {
-			return fmt.Errorf("%s 第 %d 行：%s", name, i+1, fmt.Sprintf(format, args...))
+			return &LineError{Name: name, Line: i + 1, Message: fmt.Sprintf(format, args...)}
 		}
 		body := strings.TrimSpace(line)
 		if body == "" || strings.HasPrefix(body, "#") {

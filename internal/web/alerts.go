@@ -91,7 +91,7 @@ func (s *Server) step(move func(Live, context.Context, live.Step) (qingting.Aler
 		p := access.Of(ctx)
 		step := live.Step{Tenant: p.Tenant, Alert: in.ID, By: p.ID}
 		if in.Body != nil {
-			step.Reason, step.Version = strings.TrimSpace(in.Body.Reason), in.Body.Version
+			step.Reason, step.Version = s.conceal(strings.TrimSpace(in.Body.Reason)), in.Body.Version
 		}
 		if why && step.Reason == "" {
 			return nil, problem(http.StatusUnprocessableEntity, "missing_reason", "请在 reason 里写明原因")

@@ -145,6 +145,15 @@ func (s *Server) settlePromise(ctx context.Context, in *struct {
 	return ok(p)
 }
 
+// conceal hides the personal data in what a member of staff typed: people copy
+// numbers and names out of the conversation.
+func (s *Server) conceal(text string) string {
+	if s.options.Conceal != nil {
+		text, _ = s.options.Conceal(text)
+	}
+	return text
+}
+
 // feedbackFields is what an agent did with a draft.
 type feedbackFields struct {
 	Action qingting.FeedbackAction `json:"action" required:"true" enum:"inserted,edited,replaced,rejected" doc:"插入、编辑、换一条、不合适"`
@@ -177,14 +186,10 @@ func (s *Server) suggestionFeedback(ctx context.Context, in *struct {
 	if at < 0 {
 		return nil, problem(http.StatusNotFound, "suggestion_not_found", "最新的分析里没有这条建议，可能已经更新，请重新读取")
 	}
-	text := in.Body.Text
-	if s.options.Conceal != nil {
-		text, _ = s.options.Conceal(text)
-	}
 	p := access.Of(ctx)
 	f := qingting.Feedback{
 		Tenant: p.Tenant, ID: qingting.NewID("fb"), Conversation: in.ID, Suggestion: a.Suggestions[at],
-		Action: in.Body.Action, Text: text, Reason: in.Body.Reason, By: p.ID, At: time.Now().UTC().Truncate(time.Microsecond),
+		Action: in.Body.Action, Text: s.conceal(in.Body.Text), Reason: s.conceal(in.Body.Reason), By: p.ID, At: time.Now().UTC().Truncate(time.Microsecond),
 	}
 	if f, err = s.options.Records.AddFeedback(ctx, f); err != nil {
 		return nil, err

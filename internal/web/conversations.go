@@ -415,7 +415,7 @@ func (s *Server) closeConversation(ctx context.Context, in *struct {
 		return nil, wrongField("outcome", "不是已知的代码，可用的见 /v1/taxonomy")
 	}
 	c, err := s.options.Live.Close(ctx, key(ctx, in.ID), qingting.Closing{
-		By: access.Of(ctx).ID, Outcome: b.Outcome, Satisfied: b.Satisfied, Solution: b.Solution, Remedy: b.Remedy, Cost: b.Cost, Note: b.Note,
+		By: access.Of(ctx).ID, Outcome: b.Outcome, Satisfied: b.Satisfied, Solution: s.conceal(b.Solution), Remedy: b.Remedy, Cost: b.Cost, Note: s.conceal(b.Note),
 	})
 	if err != nil {
 		return nil, err

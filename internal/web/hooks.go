@@ -145,7 +145,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *ByID) (*none, error) {
 
 func (s *Server) listDeliveries(ctx context.Context, in *struct {
 	Paged
-	State        hook.State         `query:"state" enum:"pending,delivered,dead"`
+	State        hook.State         `query:"state" enum:"pending,done,dead" doc:"等待、已送达、死信"`
 	Endpoint     string             `query:"endpoint_id" maxLength:"128"`
 	Conversation string             `query:"conversation_id" maxLength:"128"`
 	Type         qingting.EventType `query:"type" maxLength:"64"`

@@ -14,7 +14,9 @@ import (
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/internal/access"
 	"github.com/qingting-ai/qingting/internal/hook"
+	"github.com/qingting-ai/qingting/internal/job"
 	"github.com/qingting-ai/qingting/internal/live"
+	"github.com/qingting-ai/qingting/internal/store"
 )
 
 // Everybody who may ask, for the expectations below. "k:" are keys by scope;
@@ -31,6 +33,8 @@ const (
 	writing   = "supervisor admin k:cases k:admin"
 	feeding   = "admin k:ingest k:admin k:team"
 	admins    = "admin k:admin"
+	importing = "supervisor admin k:ingest k:cases k:admin k:team"
+	measuring = "engineer admin k:eval k:admin"
 )
 
 // expectation is who may use a route, on what, and with which body. It is
@@ -91,6 +95,20 @@ func expectations() map[string]expectation {
 		"GET /v1/cases/{id}":                                  {who: reading, on: "case"},
 		"PUT /v1/cases/{id}":                                  {who: writing, on: "case", body: m{"title": "一"}},
 		"DELETE /v1/cases/{id}":                               {who: writing, on: "case"},
+		"POST /v1/imports":                                    {who: importing, body: m{}},
+		"GET /v1/imports":                                     {who: importing},
+		"GET /v1/imports/{id}":                                {who: importing, on: "import"},
+		"GET /v1/imports/{id}/errors":                         {who: importing, on: "import"},
+		"POST /v1/imports/{id}/cancel":                        {who: writing, on: "import"}, // of cases, as this one is,
+		"POST /v1/adapters/chatwoot":                          {who: feeding, body: m{"event": "conversation_created"}},
+		"GET /v1/lexicon":                                     {who: measuring},
+		"POST /v1/lexicon/preview":                            {who: measuring, body: m{"rules": rulesTried, "texts": []string{"在吗"}}},
+		"POST /v1/lexicon/backtest":                           {who: measuring, body: m{"rules": rulesTried}},
+		"GET /v1/lexicon/backtests/{id}":                      {who: measuring, on: "backtest"},
+		"GET /v1/evaluations":                                 {who: measuring},
+		"POST /v1/evaluations":                                {who: measuring, body: m{}},
+		"GET /v1/evaluations/{id}":                            {who: measuring, on: "evaluation"},
+		"GET /v1/evaluations/{id}/report":                     {who: measuring, on: "evaluation"},
 		"POST /v1/session":                                    {who: everyone, body: m{"login": "admin.x", "password": password}},
 		"DELETE /v1/session":                                  {who: everyone},
 		"GET /v1/session":                                     {who: known},
@@ -123,6 +141,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	s := newService(t, false, nil)
+	s.withWork(false)
 	ctx := t.Context()
 	w := &world{service: s, who: map[string]any{"nobody": nil}, ids: map[string]map[string]string{}}
 	put := w.put
@@ -148,6 +167,13 @@ func newWorld(t *testing.T) *world {
 		k, _, err := s.guard.NewKey(ctx, access.Key{Tenant: tenant, Name: "某个", Scopes: []access.Scope{access.ScopeEval}})
 		require.NoError(t, err)
 		put("key", place, k.ID)
+	}
+	for tenant, place := range map[string]string{"default": "own", "other": "other"} {
+		for kind, name := range map[string]string{job.KindImport: "import", job.KindBacktest: "backtest", job.KindEvaluation: "evaluation"} {
+			j, err := s.store.PutJob(ctx, store.Job{Tenant: tenant, Kind: kind, Request: []byte(`{"kind":"cases","systems":["fast"]}`)})
+			require.NoError(t, err)
+			put(name, place, j.ID)
+		}
 	}
 	put("case", "own", "c1")
 	put("case", "other", "c9")
@@ -248,6 +274,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 						want := http.StatusForbidden
 						if who == "nobody" {
 							want = http.StatusUnauthorized
+						} else if e.on == "import" && place == "other" && slices.Contains(strings.Fields(importing), who) {
+							want = http.StatusNotFound // what it imports decides, and it is not there
 						}
 						require.Equal(t, want, got, note...)
 					case e.on != "" && place == "other":

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -113,6 +114,8 @@ type Options struct {
 	// the default one; nil: there is none.
 	TenantCases    func(tenant string) (Cases, error)
 	TenantAnalyzer func(tenant string) (Analyzer, error)
+	// Work is what takes longer than a request, and the adapters.
+	Work Work
 }
 
 // Server answers requests. Make it with New.
@@ -344,10 +347,23 @@ func Encode(w io.Writer, v any, indent bool) error {
 	return e.Encode(v)
 }
 
+// encoded is the whole JSON of a value. Its error names the type at fault and
+// never the value, which may be what a customer wrote.
+func encoded(v any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := Encode(&b, v, false); err != nil {
+		return nil, fmt.Errorf("web: %T does not become JSON: %T", v, err)
+	}
+	return b.Bytes(), nil
+}
+
+// reply answers with JSON. An error is returned before anything is written.
 func reply(c *gin.Context, status int, v any) error {
-	c.Header("Content-Type", "application/json; charset=utf-8")
-	c.Status(status)
-	// Headers are out: an error now is a client that has gone.
-	_ = Encode(c.Writer, v, false)
+	// A value that JSON cannot say is found before the status is out.
+	data, err := encoded(v)
+	if err != nil {
+		return err
+	}
+	c.Data(status, "application/json; charset=utf-8", data)
 	return nil
 }

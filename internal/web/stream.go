@@ -11,6 +11,7 @@ import (
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/internal/access"
+	"github.com/qingting-ai/qingting/internal/job"
 	"github.com/qingting-ai/qingting/internal/live"
 )
 
@@ -23,6 +24,7 @@ func eventTypes() []qingting.EventType {
 	return []qingting.EventType{
 		qingting.EventMessage, qingting.EventPartial, qingting.EventAnalysis, qingting.EventConversation,
 		qingting.EventAlertRaised, qingting.EventAlertChanged, qingting.EventPromise, qingting.EventCase,
+		job.EventProgress,
 	}
 }
 
