@@ -163,6 +163,9 @@ func TestValidate(t *testing.T) {
 		{"one id, two roles", "duplicate_message_id", "messages[1].message_id", qingting.Transcript{Messages: []qingting.Message{
 			{ID: "m1", Role: "customer", Text: "好"}, {ID: "m1", Role: "agent", Text: "好"},
 		}}, qingting.ErrInvalid},
+		{"long id of an unfinished message", "bad_message_id", "messages[0].message_id", qingting.Transcript{Messages: []qingting.Message{{ID: strings.Repeat("a", 129), Role: "customer", Text: "x", IsFinal: new(bool)}}}, qingting.ErrInvalid},
+		{"before 1970", "bad_time", "messages[0].sent_at", qingting.Transcript{Messages: []qingting.Message{{Role: "customer", Text: "x", SentAt: time.Unix(-1, 0)}}}, qingting.ErrInvalid},
+		{"year 10000 in China", "bad_time", "messages[0].sent_at", qingting.Transcript{Messages: []qingting.Message{{Role: "customer", Text: "x", SentAt: time.Unix(253402272000, 0).UTC()}}}, qingting.ErrInvalid},
 		{"many messages", "too_many_messages", "messages", many, qingting.ErrTooLarge},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,9 @@ package qingting
 
 import (
 	"fmt"
+	"strings"
+	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -10,6 +13,7 @@ const (
 	MaxMessageRunes    = 4_000
 	MaxMessages        = 20_000
 	MaxTranscriptRunes = 200_000
+	MaxIDRunes         = 128
 )
 
 // InputError says in Chinese what is wrong with the input and where. It
@@ -36,7 +40,31 @@ func (e *InputError) Unwrap() error {
 	return e.Kind
 }
 
-// Validate checks a transcript against the limits, and that messages of one id
+// ValidID reports whether an id from outside, of a conversation or a message,
+// can stand in a path, a log and a list: valid UTF-8 of 1 to MaxIDRunes
+// characters, none of which is a control or format character (Unicode Cc and
+// Cf: such an id looks like another one), and neither "." nor "..".
+func ValidID(id string) bool {
+	return id != "" && id != "." && id != ".." && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxIDRunes &&
+		!strings.ContainsFunc(id, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) })
+}
+
+// Times of messages lie in the years 1970 to 9999, in UTC as well as in China:
+// RFC 3339, and with it JSON, knows no year behind.
+var (
+	minSentAt = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	maxSentAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.FixedZone("CST", 8*60*60)) // excluded
+)
+
+// validTime reports whether a message's time is in range, and can be written
+// in the zone it came in.
+func validTime(t time.Time) bool {
+	_, err := t.MarshalText()
+	return err == nil && !t.Before(minSentAt) && t.Before(maxSentAt)
+}
+
+// Validate checks a transcript against the limits, that ids are as ValidID
+// wants them and times in the years 1970 to 9999, and that messages of one id
 // are one message; the error is an *InputError.
 func (t *Transcript) Validate() error {
 	if len(t.Messages) == 0 {
@@ -63,6 +91,12 @@ func (t *Transcript) Validate() error {
 		total += n
 		if m.Seq < 0 {
 			return &InputError{Code: "bad_seq", Message: "seq 应当从 1 开始，不编号就不要写", Where: fmt.Sprintf("messages[%d].seq", i)}
+		}
+		if m.ID != "" && !ValidID(m.ID) {
+			return &InputError{Code: "bad_message_id", Message: fmt.Sprintf("message_id 不能用：要 1 到 %d 个字，不能有控制字符和看不见的字符，也不能是 . 或 ..；不编号就不要写", MaxIDRunes), Where: fmt.Sprintf("messages[%d].message_id", i)}
+		}
+		if !m.SentAt.IsZero() && !validTime(m.SentAt) {
+			return &InputError{Code: "bad_time", Message: "sent_at 超出范围，要在 1970 年到 9999 年之间；不知道时间就不要写", Where: fmt.Sprintf("messages[%d].sent_at", i)}
 		}
 		if m.ID == "" || m.Partial() {
 			continue

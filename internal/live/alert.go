@@ -34,7 +34,7 @@ func (s *Service) judge(ctx context.Context, r *record, a *qingting.Analysis, o 
 		}
 	}
 	if open == nil {
-		if !alarming || len(judged) > 0 && !exceeds(a.Risk.Signals, o.Priority, judged) {
+		if !alarming || r.past() || len(judged) > 0 && !exceeds(a.Risk.Signals, o.Priority, judged) {
 			return nil, ""
 		}
 		note := "升级风险高"
@@ -184,6 +184,9 @@ func (s *Service) settle(a qingting.Alert, by, why string, now time.Time) store.
 // tick does what is due in a conversation by its timers, and sets the next
 // time. The lock is held and the record is loaded.
 func (s *Service) tick(ctx context.Context, r *record) error {
+	if err := s.followTeam(ctx, r); err != nil {
+		return err
+	}
 	now := s.now()
 	next, err := s.tickAlerts(ctx, r, now)
 	if err == nil {
@@ -275,7 +278,7 @@ func (s *Service) tickClocks(ctx context.Context, r *record, now time.Time) (nex
 			if c.State == ClockRunning {
 				next = sooner(next, c.Warn)
 			}
-		case i >= 0 || c.Met != nil || r.meta.State == qingting.ConversationClosed:
+		case i >= 0 || c.Met != nil || r.meta.State == qingting.ConversationClosed || r.past():
 		case now.Before(c.Warn):
 			next = sooner(next, c.Warn)
 		default:

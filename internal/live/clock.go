@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -40,16 +41,39 @@ type Clock struct {
 	Met     *time.Time `json:"met_at"`
 }
 
+// mark is when something happened and, of a message, where it stands in the
+// conversation; seq is 0 for what is no message. All messages of one request
+// are received at one time, so that the time alone does not tell a greeting
+// from an answer.
+type mark struct {
+	at  time.Time
+	seq int
+	id  string
+}
+
+func markOf(m *item) mark { return mark{at: m.Received, seq: m.Seq, id: m.ID} }
+
+// compareMarks orders by time, and within one by place.
+func compareMarks(a, b mark) int {
+	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.seq, b.seq), cmp.Compare(a.id, b.id))
+}
+
+// follows reports whether m can be an answer to start: it happened no earlier
+// and, when it is a message, stands behind it.
+func (m mark) follows(start mark) bool {
+	return !m.at.Before(start.at) && (m.seq == 0 || cmp.Or(cmp.Compare(m.seq, start.seq), cmp.Compare(m.id, start.id)) > 0)
+}
+
 // facts are what the clocks of one conversation depend on.
 type facts struct {
 	priority  qingting.Priority
 	complaint bool
-	since     time.Time   // the message that gave the priority
-	first     time.Time   // the first message of the customer; zero: nothing runs
-	answers   []time.Time // of agents, rising
-	acts      []time.Time // answers, and what people did to alerts; rising
-	raised    time.Time   // first alert about the risk; zero: none
-	closed    time.Time   // zero while the conversation is open
+	since     mark      // the message that gave the priority
+	first     mark      // the first message of the customer; zero: nothing runs
+	answers   []mark    // of agents, rising
+	acts      []mark    // answers, and what people did to alerts; rising
+	raised    time.Time // first alert about the risk; zero: none
+	closed    time.Time // zero while the conversation is open
 }
 
 // clocks returns the clocks of a conversation as they stand at now, in the
@@ -57,7 +81,7 @@ type facts struct {
 // a restart.
 func (r *Rules) clocks(f facts, now time.Time) []Clock {
 	out := []Clock{}
-	if f.first.IsZero() {
+	if f.first.at.IsZero() {
 		return out
 	}
 	add := func(name ClockName, started time.Time, limit time.Duration, met time.Time) {
@@ -75,27 +99,27 @@ func (r *Rules) clocks(f facts, now time.Time) []Clock {
 		}
 		out = append(out, c)
 	}
-	human := after(f.acts, f.since)
+	since, first := f.since.at, f.first.at
 	switch f.priority {
 	case qingting.PriorityP0, qingting.PriorityP1:
 		if f.priority == qingting.PriorityP0 {
 			raised := f.raised
-			if !raised.IsZero() && raised.Before(f.since) {
-				raised = f.since // it was up already
+			if !raised.IsZero() && raised.Before(since) {
+				raised = since // it was up already
 			}
-			add(ClockAlert, f.since, r.Alert, raised)
+			add(ClockAlert, since, r.Alert, raised)
 		}
-		add(ClockHuman, f.since, r.Human, at(human, 0))
-		add(ClockProgress, f.since, r.Progress, at(human, 1))
+		add(ClockHuman, since, r.Human, after(f.acts, f.since, 0))
+		add(ClockProgress, since, r.Progress, after(f.acts, f.since, 1))
 	case qingting.PriorityP2:
-		add(ClockAnswer, f.first, r.AnswerP2, at(after(f.answers, f.first), 0))
+		add(ClockAnswer, first, r.AnswerP2, after(f.answers, f.first, 0))
 	default:
-		add(ClockAnswer, f.first, r.AnswerP3, at(after(f.answers, f.first), 0))
+		add(ClockAnswer, first, r.AnswerP3, after(f.answers, f.first, 0))
 	}
 	if f.complaint && f.closed.IsZero() {
-		last := f.first
-		if n := len(f.acts); n > 0 && f.acts[n-1].After(last) {
-			last = f.acts[n-1]
+		last := first
+		if n := len(f.acts); n > 0 && f.acts[n-1].at.After(last) {
+			last = f.acts[n-1].at
 		}
 		add(ClockNote, last, r.Note, time.Time{})
 	}
@@ -103,24 +127,26 @@ func (r *Rules) clocks(f facts, now time.Time) []Clock {
 	return out
 }
 
-// after returns the times that are not before t; times rise.
-func after(times []time.Time, t time.Time) []time.Time {
-	i, _ := slices.BinarySearchFunc(times, t, time.Time.Compare)
-	return times[i:]
-}
-
-func at(times []time.Time, i int) time.Time {
-	if i >= len(times) {
-		return time.Time{}
+// after is the time of the mark that follows start behind n others that do,
+// zero when there is none; marks rise.
+func after(marks []mark, start mark, n int) time.Time {
+	for _, m := range marks {
+		if !m.follows(start) {
+			continue
+		}
+		if n == 0 {
+			return m.at
+		}
+		n--
 	}
-	return times[i]
+	return time.Time{}
 }
 
-// since is when the message was received that gave the conversation its
-// priority: the earliest whose signal alone would give it, otherwise the first
-// of the customer.
-func since(p qingting.Priority, signals []qingting.Signal, messages []*item, first time.Time) time.Time {
-	var earliest time.Time
+// since is the message that gave the conversation its priority: the earliest
+// received whose signal alone would give it, otherwise the first of the
+// customer.
+func since(p qingting.Priority, signals []qingting.Signal, messages []*item, first mark) mark {
+	var earliest mark
 	for i := range signals {
 		s := &signals[i]
 		if s.Message < 0 || s.Message >= len(messages) {
@@ -129,11 +155,11 @@ func since(p qingting.Priority, signals []qingting.Signal, messages []*item, fir
 		if alone, _ := qingting.Prioritize(qingting.KindOther, nil, signals[i:i+1]); alone != p || p == qingting.PriorityP3 {
 			continue
 		}
-		if t := messages[s.Message].Received; earliest.IsZero() || t.Before(earliest) {
-			earliest = t
+		if m := markOf(messages[s.Message]); earliest.at.IsZero() || compareMarks(m, earliest) < 0 {
+			earliest = m
 		}
 	}
-	if earliest.IsZero() {
+	if earliest.at.IsZero() {
 		return first
 	}
 	return earliest

@@ -2,6 +2,8 @@ package live
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/qingting-ai/qingting"
 )
@@ -45,15 +47,36 @@ func (s *Service) SetTeam(ctx context.Context, key qingting.Key, team string) (q
 		after := r.meta
 		after.Team = team
 		return s.parts.Store.SetTeam(ctx, key, team, s.outbox([]qingting.Event{s.event(&after, qingting.EventConversation, after)}))
-	}, func(r *record) (err error) { // the store has changed them too
-		if err = s.loadAlerts(ctx, r); err == nil {
-			r.promises, err = s.parts.Store.Promises(ctx, key)
-		}
-		if err != nil {
-			s.unload(r)
-		}
-		return err
-	})
+	}, func(r *record) error { return s.moved(ctx, r) })
+}
+
+// followTeam gives open alerts and promises the team of the conversation where
+// a message has filled it in after they were raised. The lock is held.
+func (s *Service) followTeam(ctx context.Context, r *record) error {
+	if r.meta.Team == "" ||
+		!slices.ContainsFunc(r.alerts, func(a qingting.Alert) bool { return a.Team == "" && a.State.Open() }) &&
+			!slices.ContainsFunc(r.promises, func(p qingting.Promise) bool { return p.Team == "" && p.State == qingting.PromiseOpen }) {
+		return nil
+	}
+	kept, err := s.parts.Store.SetTeam(ctx, r.key, r.meta.Team, s.outbox([]qingting.Event{s.event(&r.meta, qingting.EventConversation, r.meta)}))
+	if err != nil {
+		return fmt.Errorf("set team: %w", err)
+	}
+	r.meta = kept
+	s.publish(s.event(&kept, qingting.EventConversation, kept))
+	return s.moved(ctx, r)
+}
+
+// moved reads the alerts and promises again, which the store has given another
+// team. The lock is held.
+func (s *Service) moved(ctx context.Context, r *record) (err error) {
+	if err = s.loadAlerts(ctx, r); err == nil {
+		r.promises, err = s.parts.Store.Promises(ctx, r.key)
+	}
+	if err != nil {
+		s.unload(r)
+	}
+	return err
 }
 
 // change writes a change of a conversation, tells listeners, does what follows

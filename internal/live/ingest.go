@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/internal/store"
@@ -59,6 +60,9 @@ func (s *Service) Ingest(ctx context.Context, req IngestRequest) (Receipt, error
 	if s.closing.Load() {
 		return Receipt{}, ErrClosed
 	}
+	if req.Conversation != "" && !qingting.ValidID(req.Conversation) {
+		return Receipt{}, &qingting.InputError{Code: "bad_id", Message: fmt.Sprintf("会话的 id 不能用：要 1 到 %d 个字，不能有控制字符和看不见的字符，也不能是 . 或 ..；不写就由系统编号", qingting.MaxIDRunes), Where: "id"}
+	}
 	t := qingting.Transcript{Messages: req.Messages}
 	if len(req.Messages) > 0 { // a conversation may begin without any
 		if err := t.Validate(); err != nil {
@@ -112,6 +116,7 @@ func (s *Service) Ingest(ctx context.Context, req IngestRequest) (Receipt, error
 	}
 	s.publish(told...)
 	s.publishPartial(c, partial)
+	filled := !appended.Created && req.Team != "" && (!r.loaded || r.meta.Team != c.Team)
 	switch {
 	case r.loaded && (len(appended.New) == 0 || r.meta.Version+1 == c.Version):
 		r.meta = *c
@@ -126,6 +131,8 @@ func (s *Service) Ingest(ctx context.Context, req IngestRequest) (Receipt, error
 	s.account(r)
 	if len(appended.New) > 0 {
 		s.counts.ingested.Add(int64(len(appended.New)))
+	}
+	if len(appended.New) > 0 || filled { // then open alerts get the team too, see followTeam
 		s.queue.push(key, urgent, s.now())
 	}
 

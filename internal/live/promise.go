@@ -25,6 +25,9 @@ func (s *Service) found(r *record, promises []qingting.Promise, now time.Time) [
 		if p.Due != nil {
 			due := p.Due.UTC().Truncate(time.Microsecond)
 			p.Due = &due
+			if due.Year() > 9999 { // no JSON can say it
+				p.Due = nil
+			}
 		}
 		if i >= 0 { // its state is kept
 			span := p.Span
@@ -100,9 +103,9 @@ func (s *Service) tickPromises(ctx context.Context, r *record, now time.Time) (n
 }
 
 // broken is the alert about a promise that was not kept; nil when there is one
-// already.
+// already, or the conversation is past.
 func (s *Service) broken(ctx context.Context, r *record, p *qingting.Promise, now time.Time) *store.AlertChange {
-	if slices.ContainsFunc(r.alerts, func(a qingting.Alert) bool {
+	if r.past() || slices.ContainsFunc(r.alerts, func(a qingting.Alert) bool {
 		return a.Cause == qingting.CausePromise && a.Subject == p.ID
 	}) {
 		return nil

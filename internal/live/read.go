@@ -136,15 +136,20 @@ func (s *Service) read(ctx context.Context, p *passage) (*reading, error) {
 	if mode != s.opt.Mode {
 		known = false
 	}
-	if last > 0 && !known {
+	// What is high already is shown so, whatever was before.
+	if last > 0 && !known && now != qingting.RiskHigh {
 		s.counts.levels.Add(1)
 		if previous, err = pipeline.Level(ctx, t, messages[:last:last], mode); err != nil {
 			return nil, fmt.Errorf("level: %w", err)
 		}
+		known = mode == s.opt.Mode
 	}
 	out.shown = qingting.Shown(now, previous)
 	if mode == s.opt.Mode {
-		out.levels = map[int]qingting.RiskLevel{len(messages): now, last: previous}
+		out.levels = map[int]qingting.RiskLevel{len(messages): now}
+		if known {
+			out.levels[last] = previous
+		}
 	}
 	addConcealed(a, p.messages)
 	if missing != nil {

@@ -32,7 +32,7 @@ type record struct {
 	alerts     []qingting.Alert
 	acts       []time.Time // when people did something to the alerts
 	promises   []qingting.Promise
-	since      time.Time // when the priority began, see since
+	since      mark // where the priority began, see since
 	levels     map[int]qingting.RiskLevel
 	matter     string // what Earlier was looked up for
 	reduced    bool   // the saved analysis lacks parts and is made again
@@ -95,12 +95,17 @@ func (s *Service) drop(r *record) {
 	}
 }
 
-// account counts the messages of a record after a change; its lock is held.
+// account counts the messages of a record after a change; its lock is held. A
+// conversation without any takes memory too and counts as one.
 func (s *Service) account(r *record) {
+	size := 0
+	if r.loaded {
+		size = max(1, len(r.messages))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.messages += len(r.messages) - r.size
-	r.size = len(r.messages)
+	s.messages += size - r.size
+	r.size = size
 	switch {
 	case r.loaded && r.place == nil:
 		r.place = s.recent.PushFront(r)
@@ -149,6 +154,18 @@ func (s *Service) load(ctx context.Context, r *record) error {
 	if r.loaded {
 		return nil
 	}
+	if err := s.fetch(ctx, r); err != nil {
+		return err
+	}
+	r.loaded = true
+	s.counts.loads.Add(1)
+	s.account(r)
+	return nil
+}
+
+// fetch reads what the store has. Either the lock is held, or nobody else
+// knows the record.
+func (s *Service) fetch(ctx context.Context, r *record) error {
 	meta, err := s.parts.Store.Conversation(ctx, r.key)
 	if err != nil {
 		return err
@@ -176,7 +193,7 @@ func (s *Service) load(ctx context.Context, r *record) error {
 	if err := s.loadAlerts(ctx, r); err != nil {
 		return err
 	}
-	r.since, r.reduced = time.Time{}, false
+	r.since, r.reduced = mark{}, false
 	if body != nil {
 		var saved savedAnalysis
 		if err := json.Unmarshal(body, &saved); err != nil {
@@ -185,9 +202,6 @@ func (s *Service) load(ctx context.Context, r *record) error {
 		r.since = since(meta.Overview.Priority, saved.Risk.Signals, r.messages, r.first())
 		r.reduced = slices.ContainsFunc(saved.Unavailable, ours)
 	}
-	r.loaded = true
-	s.counts.loads.Add(1)
-	s.account(r)
 	return nil
 }
 
@@ -250,15 +264,32 @@ func compare(a, b *item) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Comp
 
 func before(a, b *item) bool { return compare(a, b) < 0 }
 
-// first is when the first message of the customer was received.
-func (r *record) first() time.Time {
-	var first time.Time
+// first is the message of the customer that was received first.
+func (r *record) first() mark {
+	var first mark
 	for _, m := range r.messages {
-		if m.Role == qingting.RoleCustomer && (first.IsZero() || m.Received.Before(first)) {
-			first = m.Received
+		if m.Role == qingting.RoleCustomer && (first.at.IsZero() || m.Received.Before(first.at)) {
+			first = markOf(m)
 		}
 	}
 	return first
+}
+
+// pastAfter is how long before it was received the last message must have been
+// sent for the conversation to be over.
+const pastAfter = 24 * time.Hour
+
+// past reports whether the conversation was over when it came in, as one that
+// is imported: every message was sent more than pastAfter before it was
+// received. Nobody is called for it, and no clock warns; a new message changes
+// that at once. It depends on nothing but the messages.
+func (r *record) past() bool {
+	for _, m := range r.messages {
+		if m.SentAt.IsZero() || m.Received.Sub(m.SentAt) <= pastAfter {
+			return false
+		}
+	}
+	return len(r.messages) > 0
 }
 
 // facts collects what the clocks depend on.
@@ -274,12 +305,15 @@ func (r *record) facts() facts {
 	f.first = r.first()
 	for _, m := range r.messages {
 		if m.Role == qingting.RoleAgent {
-			f.answers = append(f.answers, m.Received)
+			f.answers = append(f.answers, markOf(m))
 		}
 	}
-	slices.SortFunc(f.answers, time.Time.Compare)
-	f.acts = slices.Concat(f.answers, r.acts)
-	slices.SortFunc(f.acts, time.Time.Compare)
+	slices.SortFunc(f.answers, compareMarks)
+	f.acts = slices.Clone(f.answers)
+	for _, t := range r.acts {
+		f.acts = append(f.acts, mark{at: t})
+	}
+	slices.SortFunc(f.acts, compareMarks)
 	for _, a := range r.alerts {
 		if a.Cause == qingting.CauseRisk && (f.raised.IsZero() || a.Raised.Before(f.raised)) {
 			f.raised = a.Raised

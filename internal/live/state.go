@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/qingting-ai/qingting"
 )
@@ -23,14 +24,34 @@ type State struct {
 	Failed bool `json:"failed,omitempty"`
 }
 
-// State returns what there is of a conversation, or qingting.ErrNotFound.
+// stateWait is how long a reader waits for a write to the conversation, which
+// may itself wait for a locked database.
+const stateWait = 100 * time.Millisecond
+
+// State returns what there is of a conversation, or qingting.ErrNotFound. While
+// a write takes long it is what the store has, read bit by bit: messages may be
+// newer than Conversation, and Failed is not known.
 func (s *Service) State(ctx context.Context, key qingting.Key) (*State, error) {
-	var out *State
-	err := s.with(ctx, key, func(r *record) (err error) {
-		out, err = s.state(ctx, r)
-		return err
-	})
-	return out, err
+	r := s.hold(key)
+	defer s.drop(r)
+	patient, stop := context.WithTimeout(ctx, stateWait)
+	err := r.enter(patient)
+	stop()
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		r = &record{key: key} // nobody else knows it
+		if err := s.fetch(ctx, r); err != nil {
+			return nil, err
+		}
+		return s.state(ctx, r)
+	}
+	defer r.leave()
+	if err := s.load(ctx, r); err != nil {
+		return nil, err
+	}
+	return s.state(ctx, r)
 }
 
 // state copies the record, whose lock is held.
