@@ -41,7 +41,6 @@ func TestKilled(t *testing.T) {
 	const conversations, writers = 20, 8
 	data := filepath.Join(t.TempDir(), "data")
 	acknowledged := map[string]int{} // message id → round
-	var last *server
 	n := rounds(20, 3)
 	for round := range n {
 		s := start(t, setup{data: data})
@@ -83,11 +82,10 @@ func TestKilled(t *testing.T) {
 		s.kill()
 		all.Wait()
 		s.intact()
-		last = s
 	}
 
 	// Once more, and for good.
-	last = start(t, setup{data: data})
+	last := start(t, setup{data: data})
 	took := last.caughtUp(time.Minute)
 	kept := map[string]bool{}
 	for c := range conversations {

@@ -149,7 +149,7 @@ func TestReceiver(t *testing.T) {
 
 	// The receiver takes it, and its answer is lost: at least once means again.
 	toxic(`{"name":"cut","type":"reset_peer","stream":"downstream","attributes":{"timeout":0}}`)
-	since = send("cut-", 2)
+	send("cut-", 2)
 	eventually(t, 5*time.Second, "first attempts", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -2,6 +2,8 @@ package access_test
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -31,7 +33,12 @@ func (c *clock) forward(d time.Duration) { c.at.Add(d.Microseconds()) }
 
 func newGuard(t *testing.T, local bool) (*access.Guard, *clock) {
 	t.Helper()
-	kept, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "q.db"))
+	return guardOf(t, filepath.Join(t.TempDir(), "q.db"), local)
+}
+
+func guardOf(t *testing.T, path string, local bool) (*access.Guard, *clock) {
+	t.Helper()
+	kept, err := store.Open(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kept.Close()) })
 	c := &clock{}
@@ -82,10 +89,120 @@ func TestKeys(t *testing.T) {
 	require.ErrorIs(t, err, access.ErrDenied, "does not enable it again")
 
 	past := c.now()
-	for _, bad := range []access.Key{{Name: "三"}, {Name: "三", Scopes: []access.Scope{"root"}}, {Name: " ", Scopes: []access.Scope{access.ScopeEval}}, {Name: "三", Scopes: []access.Scope{access.ScopeEval, access.ScopeEval}}, {Name: "三", Scopes: []access.Scope{access.ScopeEval}, Expires: &past}, {Name: "三", Scopes: []access.Scope{access.ScopeEval}, Team: "没有"}} {
+	for _, bad := range []access.Key{{Name: "三"}, {Name: "三", Scopes: []access.Scope{"root"}}, {Name: " ", Scopes: []access.Scope{access.ScopeEval}}, {Name: "三", Scopes: []access.Scope{access.ScopeEval, access.ScopeEval}}, {Name: "三", Scopes: []access.Scope{access.ScopeEval}, Expires: &past}, {Name: "三", Scopes: []access.Scope{access.ScopeEval}, Team: "没有"}, {Name: "三", Scopes: []access.Scope{access.ScopeEval, access.ScopeAdmin}, Team: "东"}} {
 		_, _, err := g.NewKey(ctx, bad)
 		require.ErrorIs(t, err, qingting.ErrInvalid)
 	}
+}
+
+// TestKeysAreRemembered: a second's requests cost one read, and a key that was
+// revoked works a second longer at most.
+func TestKeysAreRemembered(t *testing.T) {
+	kept, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "q.db"))
+	require.NoError(t, err)
+	defer kept.Close()
+	c, counted := &clock{}, &countingStore{Store: kept}
+	c.at.Store(time.Now().UnixMicro())
+	g, err := access.New(counted, access.Options{Now: c.now})
+	require.NoError(t, err)
+	until := c.now().Add(10 * time.Second)
+	k, secret, err := g.NewKey(t.Context(), access.Key{Tenant: "default", Name: "接入", Scopes: []access.Scope{access.ScopeIngest}, Expires: &until})
+	require.NoError(t, err)
+	for range 1000 {
+		p, err := g.Key(t.Context(), secret)
+		require.NoError(t, err)
+		require.Equal(t, access.ScopeIngest, p.Scopes[0])
+		p.Scopes[0] = "root" // whoever changes his own changes nobody else's
+	}
+	require.EqualValues(t, 1, counted.reads.Load())
+	require.EqualValues(t, 1, counted.uses.Load())
+	k.Disabled = true
+	require.NoError(t, kept.ChangeKey(t.Context(), k))
+	c.forward(access.KeyMemory - time.Microsecond)
+	_, err = g.Key(t.Context(), secret)
+	require.NoError(t, err)
+	c.forward(time.Microsecond)
+	_, err = g.Key(t.Context(), secret)
+	require.ErrorIs(t, err, access.ErrDenied)
+	k.Disabled = false
+	require.NoError(t, kept.ChangeKey(t.Context(), k))
+	c.forward(9*time.Second - time.Microsecond)
+	_, err = g.Key(t.Context(), secret)
+	require.NoError(t, err)
+	c.forward(time.Microsecond)
+	_, err = g.Key(t.Context(), secret)
+	require.ErrorIs(t, err, access.ErrDenied, "what is remembered expires to the microsecond too")
+	for i := range 5000 { // strangers are not remembered
+		_, err := g.Key(t.Context(), fmt.Sprintf("qt_%d", i))
+		require.ErrorIs(t, err, access.ErrDenied)
+	}
+}
+
+// countingStore counts what keys cost.
+type countingStore struct {
+	access.Store
+	reads, uses atomic.Int64
+}
+
+func (s *countingStore) KeyByHash(ctx context.Context, hash string) (access.Key, error) {
+	s.reads.Add(1)
+	return s.Store.KeyByHash(ctx, hash)
+}
+
+func (s *countingStore) UseKey(ctx context.Context, tenant, id string, at time.Time) error {
+	s.uses.Add(1)
+	return s.Store.UseKey(ctx, tenant, id, at)
+}
+
+// TestLockedFile: while another program holds the file, known keys and sessions
+// still get in without delay, though their use is due to be written; and it is
+// written afterwards.
+func TestLockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.db")
+	g, c := guardOf(t, path, false)
+	addUser(t, g, "zhang.san", access.RoleAgent, "")
+	cookie, err := login(t, g, "zhang.san", password, "a")
+	require.NoError(t, err)
+	k, secret, err := g.NewKey(t.Context(), access.Key{Tenant: "default", Name: "接入", Scopes: []access.Scope{access.ScopeIngest}})
+	require.NoError(t, err)
+	other, err := sql.Open("sqlite3", path)
+	require.NoError(t, err)
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	expiry := func() (at int64) {
+		require.NoError(t, other.QueryRow(`SELECT expires_at FROM sessions`).Scan(&at))
+		return at
+	}
+	first := expiry()
+	_, err = g.Session(t.Context(), cookie.Value)
+	require.NoError(t, err)
+	require.Equal(t, first, expiry(), "nearly all of its time is left: nothing is written")
+
+	c.forward(6 * time.Minute)
+	_, err = other.Exec(`BEGIN IMMEDIATE`)
+	require.NoError(t, err)
+	var slowest time.Duration
+	for range 20 {
+		started := time.Now()
+		_, err := g.Session(t.Context(), cookie.Value)
+		require.NoError(t, err)
+		slowest = max(slowest, time.Since(started))
+		started = time.Now()
+		_, err = g.Key(t.Context(), secret)
+		require.NoError(t, err)
+		slowest = max(slowest, time.Since(started))
+	}
+	t.Logf("the slowest of 40 took %v", slowest)
+	require.Less(t, slowest, 100*time.Millisecond)
+	_, err = other.Exec(`ROLLBACK`)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return expiry() > first }, 5*time.Second, 5*time.Millisecond)
+	c.forward(time.Minute)
+	_, err = g.Key(t.Context(), secret)
+	require.NoError(t, err)
+	used, err := g.Store().Key(t.Context(), "default", k.ID)
+	require.NoError(t, err)
+	require.Equal(t, c.now(), *used.Used)
 }
 
 func TestPasswords(t *testing.T) {

@@ -42,5 +42,10 @@ func CheckKey(k *Key) error {
 			return &qingting.InputError{Code: "bad_scopes", Where: "scopes", Message: "用途只能是 ingest、assist、supervise、cases、eval 或 admin，每个一次"}
 		}
 	}
+	if k.Team != "" && slices.Contains(k.Scopes, ScopeAdmin) {
+		// Users, keys and endpoints belong to no team, so that a team would
+		// promise a limit that does not hold.
+		return &qingting.InputError{Code: "bad_team", Where: "team", Message: "admin 用途管理整个租户，不能限定团队；请去掉 team，或换成别的用途"}
+	}
 	return checkName("name", k.Name, 64)
 }

@@ -25,14 +25,19 @@ const (
 	LoginWindow    = 15 * time.Minute
 	LoginLimit     = 5
 	TicketLife     = 30 * time.Second
-	usedEvery      = time.Minute // how exactly Key.Used is kept
-	hashesAtOnce   = 2           // of passwords: each takes 19 MiB
+	KeyMemory      = time.Second           // how long a key is believed without looking: a revoked one works that much longer at most
+	usedEvery      = time.Minute           // how exactly Key.Used is kept
+	extendAfter    = 5 * time.Minute       // a session is written again when that much of IdleTimeout is used up
+	noteWait       = 50 * time.Millisecond // for a write that a request can do without
+	recentLength   = 4096                  // keys and notes that are remembered
+	hashesAtOnce   = 2                     // of passwords: each takes 19 MiB
 	secretPrefix   = "qt_"
 	startLength    = len(secretPrefix) + 6
 	SessionCookie  = "__Host-qingting"
 	sessionUser    = "user"
 	sessionTenant  = "tenant"
 	sessionStamp   = "stamp"
+	sessionSeen    = "seen" // when it was last written, in microseconds
 	ticketPrefix   = "tk_"
 	maxLoginLength = 64
 )
@@ -69,6 +74,8 @@ type Guard struct {
 	hashing     chan struct{}
 	nobody      string // the hash that an unknown login is held against
 	established atomic.Bool
+	keys        recent[Key]      // by hash
+	notes       recent[struct{}] // what was written, or tried to, in the last minute
 }
 
 // New returns a guard over the store.
@@ -81,6 +88,7 @@ func New(store Store, o Options) (*Guard, error) {
 	}
 	return &Guard{
 		store: store, o: o, hashing: make(chan struct{}, hashesAtOnce), nobody: HashPassword(rand.Text()),
+		keys: recent[Key]{life: KeyMemory}, notes: recent[struct{}]{life: usedEvery},
 		// Not scs.New: that starts a store of its own that nobody could stop.
 		sessions: &scs.SessionManager{
 			IdleTimeout: IdleTimeout, Lifetime: Lifetime, Store: sessionStore{store}, Codec: scs.GobCodec{}, HashTokenInStore: true,
@@ -145,27 +153,46 @@ func (g *Guard) NewKey(ctx context.Context, k Key) (_ Key, secret string, err er
 	return k, secret, g.store.AddKey(ctx, k)
 }
 
-// Key returns the principal of an API key, or ErrDenied.
+// Key returns the principal of an API key, or ErrDenied. A key that was found
+// is believed for KeyMemory, so that thousands of requests a second cost one
+// read: a change of it, a revocation too, takes effect within that time.
 func (g *Guard) Key(ctx context.Context, secret string) (*Principal, error) {
 	if !strings.HasPrefix(secret, secretPrefix) || len(secret) > 64 {
 		return nil, ErrDenied
 	}
-	k, err := g.store.KeyByHash(ctx, hashOf(secret))
-	if errors.Is(err, qingting.ErrNotFound) {
-		return nil, ErrDenied
+	now, hash := g.o.Now(), hashOf(secret)
+	k, known := g.keys.get(hash, now)
+	if !known {
+		var err error
+		if k, err = g.store.KeyByHash(ctx, hash); errors.Is(err, qingting.ErrNotFound) {
+			return nil, ErrDenied
+		} else if err != nil {
+			return nil, err
+		}
+		if !k.Disabled {
+			g.keys.put(hash, k, now)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	now := g.o.Now()
 	if k.Disabled || k.Expires != nil && !k.Expires.After(now) {
 		return nil, ErrDenied
 	}
 	if k.Used == nil || now.Sub(*k.Used) >= usedEvery {
-		// When the disk is full the key still works; the next request tries again.
-		_ = g.store.UseKey(ctx, k.Tenant, k.ID, now.UTC())
+		g.note(ctx, "key:"+k.ID, func(ctx context.Context) { _ = g.store.UseKey(ctx, k.Tenant, k.ID, now.UTC()) })
 	}
-	return &Principal{Tenant: k.Tenant, Kind: KindKey, ID: k.ID, Name: k.Name, Team: k.Team, Scopes: k.Scopes}, nil
+	return &Principal{Tenant: k.Tenant, Kind: KindKey, ID: k.ID, Name: k.Name, Team: k.Team, Scopes: slices.Clone(k.Scopes)}, nil
+}
+
+// note writes what a request can do without: at most once a minute for each
+// subject, and it is waited for no longer than noteWait. When the disk is full
+// or the file locked, the request goes on without it.
+func (g *Guard) note(ctx context.Context, subject string, write func(context.Context)) {
+	now := g.o.Now()
+	if !g.notes.claim(subject, now) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, noteWait)
+	defer cancel()
+	write(ctx)
 }
 
 // NewUser checks and keeps a new user with the password.
@@ -331,6 +358,7 @@ func (g *Guard) Login(ctx context.Context, w http.ResponseWriter, login, passwor
 	g.sessions.Put(session, sessionTenant, u.Tenant)
 	g.sessions.Put(session, sessionUser, u.ID)
 	g.sessions.Put(session, sessionStamp, stamp(&u))
+	g.sessions.Put(session, sessionSeen, now.UnixMicro())
 	token, expires, err := g.sessions.Commit(session)
 	if err != nil {
 		return nil, err
@@ -349,7 +377,8 @@ func principal(u *User) *Principal {
 }
 
 // Session returns the principal of a session token, or ErrDenied. The session
-// then lives for another 30 minutes, at most 12 hours in all.
+// then lives for another 25 to 30 minutes, at most 12 hours in all: it is
+// written again only when less than 25 are left, so that reading writes little.
 func (g *Guard) Session(ctx context.Context, token string) (*Principal, error) {
 	session, err := g.sessions.Load(ctx, token)
 	if err != nil {
@@ -369,8 +398,14 @@ func (g *Guard) Session(ctx context.Context, token string) (*Principal, error) {
 	if u.Disabled || stamp(&u) != g.sessions.GetString(session, sessionStamp) {
 		return nil, ErrDenied
 	}
-	// When the disk is full, reading goes on: the session only ends sooner.
-	_, _, _ = g.sessions.Commit(session)
+	now := g.o.Now()
+	if since := now.Sub(time.UnixMicro(g.sessions.GetInt64(session, sessionSeen))); since < 0 || since >= extendAfter {
+		// Without it the session only ends sooner.
+		g.note(session, "session:"+hashOf(token), func(limited context.Context) {
+			g.sessions.Put(limited, sessionSeen, now.UnixMicro())
+			_, _, _ = g.sessions.Commit(limited)
+		})
+	}
 	return principal(&u), nil
 }
 

@@ -73,7 +73,8 @@ type Store interface {
 
 	AddKey(ctx context.Context, k Key) error
 	ChangeKey(ctx context.Context, k Key) error // name, scopes, team, expiry, disabled
-	// UseKey notes when a key was used and changes nothing else.
+	// UseKey notes when a key was used and changes nothing else. When ctx ends
+	// it returns at once, though the note may still be written; so does PutSession.
 	UseKey(ctx context.Context, tenant, id string, at time.Time) error
 	Key(ctx context.Context, tenant, id string) (Key, error)
 	KeyByHash(ctx context.Context, hash string) (Key, error) // of any tenant

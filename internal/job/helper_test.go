@@ -98,7 +98,6 @@ type place struct {
 	folder   *Folder
 	library  *shelf
 	importer *Importer
-	now      time.Time
 }
 
 func newPlace(t testing.TB) *place {

@@ -148,7 +148,7 @@ func eachTalk(path, temporary string, req *ImportRequest, visit func(t *talk, f 
 	var from io.Reader = file
 	o := transcript.Options{Format: transcript.FormatCSV, Charset: req.Charset}
 	var rows *asCSV
-	long := map[int]Fault{}
+	var long map[int]Fault
 	switch req.Format {
 	case FormatXLSX:
 		s, err := openSheet(path, temporary)

@@ -363,7 +363,7 @@ func TestClockMet(t *testing.T) {
 		time.Sleep(100 * time.Minute)
 		synctest.Wait()
 		require.Equal(t, qingting.AlertNew, sla(g.state("c1"))["progress"].State)
-		s = g.say("c1", qingting.RoleAgent, "已联系医院，费用我们先垫付")
+		g.say("c1", qingting.RoleAgent, "已联系医院，费用我们先垫付")
 		require.Equal(t, live.ClockMet, g.clock("c1", live.ClockProgress).State)
 		synctest.Wait()
 		require.Equal(t, qingting.AlertResolved, sla(g.state("c1"))["progress"].State, "a warning in time is taken back")

@@ -153,9 +153,9 @@ func (s *Store) ChangeKey(ctx context.Context, k access.Key) error {
 	})
 }
 
-// UseKey implements access.Store.
+// UseKey implements access.Store. When ctx ends it returns at once.
 func (s *Store) UseKey(ctx context.Context, tenant, id string, at time.Time) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.note(ctx, func(t *tx) error {
 		return found("个密钥")(t.exec(`UPDATE keys SET used_at = ? WHERE tenant = ? AND id = ?`, micros(at), tenant, id))
 	})
 }
@@ -234,9 +234,9 @@ func (s *Store) FindSession(ctx context.Context, token string) (data []byte, ok 
 	return found[0], true, nil
 }
 
-// PutSession implements access.Store.
+// PutSession implements access.Store. When ctx ends it returns at once.
 func (s *Store) PutSession(ctx context.Context, token string, data []byte, expires time.Time) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.note(ctx, func(t *tx) error {
 		_, err := t.exec(`INSERT INTO sessions (token, data, expires_at) VALUES (?, ?, ?)
 			ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`, token, notNull(data), micros(expires))
 		return err

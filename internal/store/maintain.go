@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -138,10 +139,16 @@ func fileSize(path string) int64 {
 // wait behind it do not wait long.
 const forgetLength = 1000
 
+// disabledFor is how long items wait for an endpoint that is disabled, about
+// as long as the schedule of deliveries goes on: then they are dead.
+const disabledFor = 4 * 24 * time.Hour
+
 // Forget deletes what nobody needs any more: replies to requests after 24
-// hours, expired sessions and tickets, and deliveries and jobs that were
-// settled before a time, dead deliveries excepted: they wait for a person.
-// It returns how many rows went.
+// hours, expired sessions and tickets, deliveries and jobs that were settled
+// before a time, and deliveries that wait for an endpoint that is gone. Dead
+// deliveries stay as long as their endpoint: they wait for a person. What has
+// waited for a disabled endpoint for disabledFor is dead. It returns how many
+// rows went or died.
 func (s *Store) Forget(ctx context.Context, now, settled time.Time) (int, error) {
 	if err := s.ForgetExpired(ctx, now); err != nil {
 		return 0, err
@@ -151,7 +158,7 @@ func (s *Store) Forget(ctx context.Context, now, settled time.Time) (int, error)
 		for {
 			var n int64
 			err := s.write(ctx, func(t *tx) (err error) {
-				n, err = t.exec(q.query, q.before, forgetLength)
+				n, err = t.exec(q.query, append(slices.Clone(q.args), forgetLength)...)
 				return err
 			})
 			if err != nil {
@@ -166,15 +173,25 @@ func (s *Store) Forget(ctx context.Context, now, settled time.Time) (int, error)
 	return total, nil
 }
 
+// forgetQuery is a statement whose last argument, not among args, is how many
+// rows it may touch.
 type forgetQuery struct {
-	query  string
-	before int64
+	query string
+	args  []any
 }
 
 func forgetQueries(now, settled time.Time) []forgetQuery {
+	const endpoint = `SELECT 1 FROM endpoints AS e WHERE e.tenant = outbox.tenant AND e.id = outbox.endpoint`
 	return []forgetQuery{
-		{`DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE begun_at <= ? LIMIT ?)`, micros(now.Add(-idempotencyFor))},
-		{`DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE state <> 'pending' AND updated_at < ? AND state = 'done' LIMIT ?)`, micros(settled)},
-		{`DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE state NOT IN ('queued', 'running') AND updated_at < ? LIMIT ?)`, micros(settled)},
+		{`DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE begun_at <= ? LIMIT ?)`, []any{micros(now.Add(-idempotencyFor))}},
+		{`DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE state <> 'pending' AND updated_at < ?
+			AND (state = 'done' OR NOT EXISTS (` + endpoint + `)) LIMIT ?)`, []any{micros(settled)}},
+		{`DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE state = 'pending' AND NOT EXISTS (` + endpoint + `) LIMIT ?)`, nil},
+		{
+			`UPDATE outbox SET state = 'dead', error = '接收地址已停用，过了重试期限，没有送达', updated_at = ? WHERE rowid IN (
+			SELECT rowid FROM outbox WHERE state = 'pending' AND created_at < ? AND EXISTS (` + endpoint + ` AND e.disabled <> 0) LIMIT ?)`,
+			[]any{micros(now), micros(now.Add(-disabledFor))},
+		},
+		{`DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE state NOT IN ('queued', 'running') AND updated_at < ? LIMIT ?)`, []any{micros(settled)}},
 	}
 }

@@ -96,7 +96,8 @@ func (s *Store) ClaimOutbox(ctx context.Context, tenant, endpoint string, now ti
 	return out, nil
 }
 
-// OutboxDone implements hook.Outbox. ErrConflict says, here and below, that
+// OutboxDone implements hook.Outbox. The row stays as a record, its payload
+// does not: it tells what customers said. ErrConflict says, here and below, that
 // another claim took the item over, or that it is settled.
 func (s *Store) OutboxDone(ctx context.Context, o hook.Item, status int, now time.Time) error {
 	return s.settle(ctx, o, hook.StateDone, now, status, "", now)
@@ -114,8 +115,8 @@ func (s *Store) OutboxDead(ctx context.Context, o hook.Item, status int, problem
 
 func (s *Store) settle(ctx context.Context, o hook.Item, state hook.State, next time.Time, status int, problem string, now time.Time) error {
 	return s.write(ctx, func(t *tx) error {
-		n, err := t.exec(`UPDATE outbox SET state = ?, next_at = ?, status = ?, error = ?, updated_at = ?
-			WHERE tenant = ? AND id = ? AND state = 'pending' AND attempts = ?`,
+		n, err := t.exec(`UPDATE outbox SET state = ?1, payload = CASE ?1 WHEN 'done' THEN x'' ELSE payload END, next_at = ?2, status = ?3, error = ?4, updated_at = ?5
+			WHERE tenant = ?6 AND id = ?7 AND state = 'pending' AND attempts = ?8`,
 			string(state), micros(next), status, problem, micros(now), o.Tenant, o.ID, o.Attempts)
 		if err == nil && n == 0 {
 			err = fmt.Errorf("%w: the delivery was taken over or settled", ErrConflict)
@@ -194,15 +195,15 @@ func (s *Store) OutboxItem(ctx context.Context, tenant, id string) (hook.Item, e
 	return one(ctx, s.reader, "次投递", scanItem, `SELECT `+itemColumns+` FROM outbox WHERE tenant = ? AND id = ?`, tenant, id)
 }
 
-// ReplayOutbox makes dead or delivered items due again, as if they were new, and
-// returns how many: those that are not there, are pending, or whose endpoint
-// is gone are left out.
+// ReplayOutbox makes dead items due again, as if they were new, and returns how
+// many: those that are not there, are pending, were delivered and have no
+// payload any more, or whose endpoint is gone are left out.
 func (s *Store) ReplayOutbox(ctx context.Context, tenant string, ids []string, now time.Time) (int, error) {
 	replayed := 0
 	err := s.write(ctx, func(t *tx) error {
 		for _, id := range ids {
 			n, err := t.exec(`UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, status = 0, error = '', created_at = ?, updated_at = ?
-				WHERE tenant = ? AND id = ? AND state <> 'pending'
+				WHERE tenant = ? AND id = ? AND state = 'dead'
 				AND EXISTS (SELECT 1 FROM endpoints WHERE endpoints.tenant = outbox.tenant AND endpoints.id = outbox.endpoint)`,
 				micros(now), micros(now), micros(now), tenant, id)
 			if err != nil {
@@ -281,14 +282,14 @@ func (s *Store) PutEndpoint(ctx context.Context, e hook.Endpoint) (hook.Endpoint
 	return e, nil
 }
 
-// DeleteEndpoint removes an endpoint and gives up what waits for it.
+// DeleteEndpoint removes an endpoint and what waits for it: nobody is there to
+// get it, and it holds what customers said.
 func (s *Store) DeleteEndpoint(ctx context.Context, tenant, id string) error {
 	return s.write(ctx, func(t *tx) error {
 		if err := found("个接收地址")(t.exec(`DELETE FROM endpoints WHERE tenant = ? AND id = ?`, tenant, id)); err != nil {
 			return err
 		}
-		_, err := t.exec(`UPDATE outbox SET state = 'dead', error = '接收地址已删除，未送达', updated_at = ?
-			WHERE tenant = ? AND endpoint = ? AND state = 'pending'`, t.now, tenant, id)
+		_, err := t.exec(`DELETE FROM outbox WHERE tenant = ? AND endpoint = ? AND state = 'pending'`, tenant, id)
 		return err
 	})
 }

@@ -63,6 +63,13 @@ func TestOutboxLife(t *testing.T) {
 	require.NoError(t, s.OutboxDone(ctx, claimed[0], 204, now.Add(time.Second)))
 	require.NoError(t, s.OutboxRetry(ctx, claimed[1], now.Add(5*time.Second), 503, "接收方忙", now.Add(time.Second)))
 	require.ErrorIs(t, s.OutboxDone(ctx, claimed[0], 200, now), ErrConflict, "it is settled")
+	kept, err = s.OutboxItem(ctx, "t", "c")
+	require.NoError(t, err)
+	require.Empty(t, kept.Payload, "what customers said has arrived and is kept no longer")
+	require.Equal(t, 204, kept.Status)
+	kept, err = s.OutboxItem(ctx, "t", "a")
+	require.NoError(t, err)
+	require.Equal(t, `{"a":1}`, string(kept.Payload), "it is sent again")
 	claimed, err = s.ClaimOutbox(ctx, "t", "e1", now, time.Minute, 10)
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
@@ -84,14 +91,15 @@ func TestOutboxLife(t *testing.T) {
 	require.ErrorIs(t, s.OutboxDone(ctx, first[0], 200, now), ErrConflict)
 	require.NoError(t, s.OutboxDone(ctx, second[0], 200, now))
 
-	n, err := s.ReplayOutbox(ctx, "t", []string{"b", "late", "没有"}, now.Add(time.Minute))
+	n, err := s.ReplayOutbox(ctx, "t", []string{"b", "c", "late", "没有"}, now.Add(time.Minute))
 	require.NoError(t, err)
-	require.Equal(t, 1, n, "only what is settled")
+	require.Equal(t, 1, n, "only what is dead")
 	kept, err = s.OutboxItem(ctx, "t", "b")
 	require.NoError(t, err)
 	require.Equal(t, hook.StatePending, kept.State)
 	require.Zero(t, kept.Attempts)
 	require.Empty(t, kept.Error)
+	require.Equal(t, `{"a":1}`, string(kept.Payload))
 	require.Equal(t, now.Add(time.Minute), kept.Created)
 
 	n, err = s.ExpireOutbox(ctx, "t", "e1", now.Add(time.Second), "过了期限", now)
@@ -109,11 +117,12 @@ func TestOutboxLife(t *testing.T) {
 		filter OutboxFilter
 		want   string
 	}{
-		{OutboxFilter{State: hook.StateDead}, "b late "},
+		{OutboxFilter{State: hook.StateDead}, "late "}, // b was waiting
+		{OutboxFilter{State: hook.StatePending}, ""},
 		{OutboxFilter{State: hook.StateDone}, "c a "},
-		{OutboxFilter{Endpoint: "e1"}, "b late c a "},
+		{OutboxFilter{Endpoint: "e1"}, "late c a "},
 		{OutboxFilter{Endpoint: "e2"}, ""},
-		{OutboxFilter{Conversation: "c", Type: qingting.EventAlertRaised}, "b late c a "},
+		{OutboxFilter{Conversation: "c", Type: qingting.EventAlertRaised}, "late c a "},
 		{OutboxFilter{Type: "x"}, ""},
 	} {
 		got, cursor := "", ""
@@ -129,7 +138,7 @@ func TestOutboxLife(t *testing.T) {
 		}
 		require.Equal(t, tt.want, got, "%+v", tt.filter)
 	}
-	n, err = s.ReplayOutbox(ctx, "t", []string{"b"}, now)
+	n, err = s.ReplayOutbox(ctx, "t", []string{"late"}, now)
 	require.NoError(t, err)
 	require.Zero(t, n, "nobody is there to get it")
 }

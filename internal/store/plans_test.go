@@ -89,7 +89,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		plans = append(plans, p)
 	}
 	for _, q := range forgetQueries(time.Now(), time.Now()) {
-		plans = append(plans, plan{q.query, q.query, []any{q.before, 1}, false})
+		plans = append(plans, plan{q.query, q.query, append(q.args, 1), false})
 	}
 	for _, p := range plans {
 		steps, err := list(context.Background(), s.reader, func(row scanner) (step string, err error) {

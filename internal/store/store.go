@@ -59,6 +59,12 @@ func OpenWith(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(absolute), 0o700); err != nil {
 		return nil, explain(absolute, err)
 	}
+	// Made here, so that nobody else can read it; SQLite gives its other files
+	// the same mode. One that is there must not be opened: closing it would drop
+	// the locks that this process holds on it. SQLite says why it cannot be made.
+	if file, err := os.OpenFile(absolute, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err == nil {
+		_ = file.Close()
+	}
 	writer, err := connect(absolute, writerOptions)
 	if err != nil {
 		return nil, explain(absolute, err)

@@ -104,6 +104,17 @@ func (w *writer) close() error {
 // ends while f waits it will not run at all, and once it runs its commit is
 // waited for. f must not block, and it reads through its tx.
 func (s *Store) write(ctx context.Context, f func(*tx) error) error {
+	return s.enqueue(ctx, f, true)
+}
+
+// note is write for what its caller can do without: when ctx ends, note returns
+// at once, even while f runs or its transaction waits for a lock, and f may
+// have happened or happen yet. So f must not touch what its caller uses.
+func (s *Store) note(ctx context.Context, f func(*tx) error) error {
+	return s.enqueue(ctx, f, false)
+}
+
+func (s *Store) enqueue(ctx context.Context, f func(*tx) error, certain bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -123,7 +134,7 @@ func (s *Store) write(ctx context.Context, f func(*tx) error) error {
 	case err := <-r.done:
 		return err
 	case <-ctx.Done():
-		if r.state.CompareAndSwap(requestWaiting, requestLeft) {
+		if r.state.CompareAndSwap(requestWaiting, requestLeft) || !certain {
 			return ctx.Err()
 		}
 		return <-r.done
@@ -165,11 +176,13 @@ func (w *writer) run() {
 	}
 }
 
-// commit runs a batch in one transaction and answers every request of it.
+// commit runs a batch in one transaction and answers every request of it. When
+// another program holds the lock until the wait for it is over, those who queue
+// meanwhile have waited as well: they get the same answer, not a wait of their own.
 func (w *writer) commit(batch []*request, last *int64) {
 	taken := batch[:0:0]
 	for _, r := range batch {
-		if r.state.CompareAndSwap(requestWaiting, requestTaken) {
+		if r.take() {
 			taken = append(taken, r)
 		}
 	}
@@ -180,16 +193,37 @@ func (w *writer) commit(batch []*request, last *int64) {
 	err := w.transact(taken, last)
 	w.commits.Add(1)
 	for _, r := range taken {
-		if r.err == nil {
-			r.err = err
-		}
-		if r.err == nil {
-			w.writes.Add(1)
-		} else {
-			w.failed.Add(1)
-		}
-		r.done <- unavailable(r.err)
+		w.answer(r, err)
 	}
+	if !isLocked(err) {
+		return
+	}
+	for range len(w.queue) { // nobody else takes from it
+		if r := <-w.queue; r.take() {
+			w.answer(r, err)
+		}
+	}
+}
+
+func (r *request) take() bool { return r.state.CompareAndSwap(requestWaiting, requestTaken) }
+
+// answer tells a request its own mistake, or else what became of its transaction.
+func (w *writer) answer(r *request, err error) {
+	if r.err != nil {
+		err = r.err
+	}
+	if err == nil {
+		w.writes.Add(1)
+	} else {
+		w.failed.Add(1)
+	}
+	r.done <- unavailable(err)
+}
+
+// isLocked reports that another program holds the lock of the file.
+func isLocked(err error) bool {
+	var lite sqlite3.Error
+	return errors.As(err, &lite) && (lite.Code == sqlite3.ErrBusy || lite.Code == sqlite3.ErrLocked)
 }
 
 // transact runs the requests in one transaction. Each leaves its own mistake

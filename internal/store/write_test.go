@@ -390,3 +390,102 @@ func TestForget(t *testing.T) {
 	require.Equal(t, 1, stats.Pending)
 	require.Equal(t, 1, stats.Dead)
 }
+
+// Deliveries to nobody do not stay: what waits for an endpoint that is gone
+// goes at once, what died before it as if it were settled, and what waits for a
+// disabled one is dead when its schedule is over.
+func TestForgetDeliveriesToNobody(t *testing.T) {
+	ctx := context.Background()
+	s := fresh(t)
+	now := time.Now()
+	for _, id := range []string{"on", "off"} {
+		putEndpoint(t, s, "t", id)
+	}
+	require.NoError(t, s.DisableEndpoint(ctx, "t", "off", "停用", now))
+	putEndpoint(t, s, "u", "gone") // another tenant's does not count
+	var items []hook.Item
+	for _, endpoint := range []string{"on", "off", "gone"} {
+		for age, created := range map[string]time.Time{"new": now, "day": now.Add(-24 * time.Hour), "old": now.Add(-97 * time.Hour), "dead": now.Add(-97 * time.Hour)} {
+			items = append(items, hook.Item{Tenant: "t", ID: endpoint + " " + age, Endpoint: endpoint, Created: created, Payload: []byte("{}")})
+		}
+	}
+	require.NoError(t, s.Post(ctx, items))
+	_, err := s.writer.Exec(`UPDATE outbox SET state = 'dead', updated_at = created_at WHERE id LIKE '% dead'`)
+	require.NoError(t, err)
+	n, err := s.Forget(ctx, now, now.Add(-30*24*time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 3+1, n)
+	left := func() (out []string) {
+		got, _, err := s.Outbox(ctx, "t", OutboxFilter{}, "", 0)
+		require.NoError(t, err)
+		for _, o := range got {
+			out = append(out, o.ID+" "+string(o.State))
+		}
+		return out
+	}
+	stay := []string{"on new pending", "on day pending", "on old pending", "on dead dead", "off new pending", "off day pending", "off old dead", "off dead dead"}
+	require.ElementsMatch(t, append([]string{"gone dead dead"}, stay...), left())
+	n, err = s.Forget(ctx, now, now.Add(-96*time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.ElementsMatch(t, stay, left())
+}
+
+// lock lets another connection hold the file.
+func lock(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	other := mustConnect(t, s.path)
+	_, err := other.Exec(`BEGIN IMMEDIATE`)
+	require.NoError(t, err)
+	release = sync.OnceFunc(func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// Those who queue while the file is locked wait once, together, and not batch
+// after batch; and afterwards they write again.
+func TestLockedFileAnswersAll(t *testing.T) {
+	s := fresh(t)
+	const patience = time.Second
+	_, err := s.writer.Exec(fmt.Sprintf(`PRAGMA busy_timeout = %d`, patience.Milliseconds()))
+	require.NoError(t, err)
+	s.writes.limit = 5
+	release := lock(t, s)
+	started := time.Now()
+	errs := make([]error, 50)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = s.write(context.Background(), mark(fmt.Sprint(i))) })
+	}
+	all.Wait()
+	took := time.Since(started)
+	t.Logf("50 writers were refused after %v", took)
+	require.GreaterOrEqual(t, took, patience*9/10)
+	require.Less(t, took, patience*9/5, "one wait, not eleven")
+	for _, err := range errs {
+		require.ErrorIs(t, err, ErrUnavailable)
+	}
+	require.EqualValues(t, 50, s.writes.failed.Load())
+	release()
+	require.NoError(t, s.write(context.Background(), mark("later")))
+	require.Equal(t, []string{"later"}, marks(t, s))
+}
+
+// A note does not keep its caller waiting, and may be written yet.
+func TestNoteDoesNotWait(t *testing.T) {
+	s := fresh(t)
+	release := lock(t, s)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	require.ErrorIs(t, s.note(ctx, mark("a")), context.DeadlineExceeded)
+	require.Less(t, time.Since(started), time.Second)
+	release()
+	require.Eventually(t, func() bool { return len(marks(t, s)) == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.NoError(t, s.note(context.Background(), mark("b")))
+	require.Equal(t, []string{"a", "b"}, marks(t, s))
+}
