@@ -30,18 +30,16 @@ func (p *program) backupCommand() *cobra.Command {
 	}
 	create.Flags().StringVar(&data, "data", "", "数据目录，默认 $QINGTING_DATA 或 ./"+defaultData)
 	check := &cobra.Command{
-		Use: "check", Short: "检查一个数据库或备份是否完好", Example: "  qingting backup check 备份.db",
+		Use: "check", Short: "检查一个数据库或备份是否完好，不改动它", Example: "  qingting backup check 备份.db",
 		Args: exactly(1, "请给出文件"), Annotations: map[string]string{"args": "文件"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kept, err := openKept(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			defer kept.Close()
-			if err := kept.Check(cmd.Context()); err != nil {
+			if err := store.CheckFile(cmd.Context(), args[0]); err != nil {
+				if cmd.Context().Err() != nil {
+					return err
+				}
 				return dataError(err)
 			}
-			_, err = fmt.Fprintln(p.out, "完好")
+			_, err := fmt.Fprintln(p.out, "完好")
 			return err
 		},
 	}

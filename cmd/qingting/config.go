@@ -206,6 +206,18 @@ func (c *config) validate() error {
 		if !(n.value >= n.low && n.value <= n.high) {
 			return usageError("%s 是 %g，应当在 %g 和 %g 之间", n.key, n.value, n.low, n.high)
 		}
+		if n.value == 0 && strings.HasPrefix(n.key, "limits.") {
+			return usageError("%s 是 0，这样谁也不能用；不限请写 -1，停用一个密钥请用 qingting key disable", n.key)
+		}
+	}
+	if strings.TrimSpace(c.Data) == "" {
+		return usageError("数据目录 data 是空的，请写一个目录，例如 /var/lib/qingting")
+	}
+	for _, s := range c.Proxies {
+		// As the router reads them.
+		if _, _, err := net.ParseCIDR(s); err != nil && net.ParseIP(s) == nil {
+			return usageError("proxies 里的 %q 不是地址或网段，请写成 10.1.2.3 或 10.1.2.0/24 的样子", s)
+		}
 	}
 	for _, d := range []struct {
 		key   string
@@ -270,10 +282,14 @@ func (p *program) configCommand() *cobra.Command {
 			Use: "check", Short: "检查一个配置文件，连同现在的环境变量", Args: exactly(1, "请给出配置文件"), Annotations: map[string]string{"args": "文件"},
 			Example: "  qingting config check qingting.yaml",
 			RunE: func(_ *cobra.Command, args []string) error {
-				if _, err := readConfig(args[0], p.getenv); err != nil {
+				c, err := readConfig(args[0], p.getenv)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(p.out, "检查通过")
+				if _, err := readPolicy(c.Policy); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(p.out, "检查通过")
 				return err
 			},
 		},

@@ -44,6 +44,9 @@ func TestConfig(t *testing.T) {
 		"alerts: {threshold: .nan}":             "alerts.threshold",
 		"admin_addr: 0.0.0.0:9090":              "只能是本机",
 		"mode: slow":                            "full",
+		"data: ''":                              "data",
+		"proxies: [nginx]":                      "proxies",
+		"limits: {key_requests_per_second: 0}":  "-1",
 		"auth: no":                              "auth",
 		"addr: '8080'":                          "addr",
 		"webhooks: {allow_private: [intranet]}": "allow_private",
@@ -87,6 +90,11 @@ func TestHealth(t *testing.T) {
 	code, said = run("health", "--addr", addr)
 	require.Equal(t, exitSome, code)
 	require.Contains(t, said, "没有回答")
+	file := filepath.Join(t.TempDir(), "q.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("policy: /nonexistent/政策.yaml\nproxies: [10.0.0.0/8, 127.0.0.1]\n"), 0o600))
+	code, said = run("config", "check", file)
+	require.Equal(t, exitData, code)
+	require.Contains(t, said, "找不到政策文件")
 	code, _ = run("config", "bogus")
 	require.Equal(t, exitUsage, code)
 	code, said = run("config", "show")
@@ -118,8 +126,16 @@ func TestBackup(t *testing.T) {
 	require.Equal(t, exitData, code)
 	require.Contains(t, said, "找不到数据库")
 	require.NoError(t, os.WriteFile(file, []byte("不是数据库"), 0o600))
-	code, _ = run("backup", "check", file)
-	require.NotEqual(t, 0, code)
+	code, said = run("backup", "check", file)
+	require.Equal(t, exitData, code)
+	require.Contains(t, said, "不是完好的数据库文件")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	code, said = run("backup", "check", file)
+	require.Equal(t, exitData, code)
+	require.Contains(t, said, "是空文件")
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Zero(t, info.Size(), "checking writes nothing")
 }
 
 func TestSecret(t *testing.T) {

@@ -115,6 +115,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 		}
 		return exit.code
 	case ctx.Err() != nil:
+		if !errors.Is(err, context.Canceled) {
+			fmt.Fprintf(p.err, "错误：%s\n", explain(err))
+		}
 		fmt.Fprintln(p.err, "已中断")
 		return exitInterrupt
 	}

@@ -124,7 +124,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge("qingting_webhook_endpoints_held", float64(h.Held))
 
 	for _, c := range g.service.components() {
-		if c.Component != "weights" && c.Component != "lexicon" {
+		if c.Component != "weights" && c.Component != "lexicon" && c.Status != "disabled" {
 			gauge("qingting_component_up", flag[c.Status == "ok"], c.Component)
 		}
 	}

@@ -101,24 +101,37 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		}
 		defer admin.Close()
 	}
+	if _, err := readPolicy(c.Policy); err != nil {
+		return err // before the folder is made
+	}
+	lock, err := lockData(c.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	// Both modes can be asked for, so everything is loaded whatever the default.
 	e, err := p.build(ctx, buildOptions{mode: qingting.ModeFull, data: c.Data, policy: c.Policy, later: true})
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
-	defer e.close()
+	overdue := false // parts still use the engine; the process ends them
+	defer func() {
+		if !overdue {
+			e.close()
+		}
+	}()
 	local := isLoopback(host)
 	s, err := newService(e, c, log, local)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	open, err := s.access.Open(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	established, err := e.store.Established(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	switch {
 	case open:
@@ -134,12 +147,25 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	}
 	log.Info("已就绪", "网页", "http://"+ln.Addr().String()+"/", "数据目录", c.Data, "模式", c.Mode, "案例", e.library.Len(), "模型", e.ids.Analysis, "政策", built,
 		"用时", time.Since(started).Round(time.Millisecond).String())
-	if err := s.run(ctx, ln, admin); err != nil {
+	err = s.run(ctx, ln, admin)
+	overdue = s.overdue
+	if err := stopped(ctx, err); err != nil {
 		return err
 	}
 	log.Info("已停止")
 	return nil
 }
+
+// stopped is err, or nil when it only says that the service was told to stop.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// lockName is the file in the data folder that a running service holds.
+const lockName = "qingting.lock"
 
 // listen opens a port; flag is what chooses another.
 func listen(ctx context.Context, addr, flag string) (net.Listener, error) {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,4 +118,91 @@ func TestLiveConversation(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, read)
 	require.True(t, strings.Contains(string(got), "***"))
+}
+
+// TestPartFails: when a part ends with an error the whole service stops and
+// says so, instead of taking requests that nobody works on.
+func TestPartFails(t *testing.T) {
+	e, err := shared()
+	require.NoError(t, err)
+	s := newTestService(t, e)
+	// A part that has run already refuses to run again.
+	ran, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, s.live.Run(ran))
+	var log syncBuffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	admin, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	started := time.Now()
+	err = s.run(t.Context(), ln, admin)
+	require.ErrorContains(t, err, "部件 live 出错")
+	require.Less(t, time.Since(started), 9*time.Second)
+	require.Contains(t, log.String(), "part=live")
+	for _, closed := range []net.Listener{ln, admin} {
+		_, err = net.Dial("tcp", closed.Addr().String())
+		require.Error(t, err)
+	}
+}
+
+func TestLockData(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "新的")
+	lock, err := lockData(dir)
+	require.NoError(t, err)
+	_, err = lockData(dir)
+	require.ErrorContains(t, err, dir)
+	var exit *exitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, exitData, exit.code)
+	// Other commands go on beside a service.
+	out, err := account(t, dir, "", "team", "add", "售后")
+	require.NoError(t, err, out)
+	require.NoError(t, lock.Close())
+	lock, err = lockData(dir)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+}
+
+func TestErrorOfACancelledCommand(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		code   int
+		hidden bool
+	}{
+		"只是被中断": {context.Canceled, exitInterrupt, true},
+		"还有别的错": {errors.New("磁盘坏了"), exitInterrupt, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			var errs bytes.Buffer
+			p := &program{in: strings.NewReader(""), out: io.Discard, err: &errs, getenv: func(string) string { return "" }, build: func(context.Context, buildOptions) (*engine, error) { return nil, c.err }}
+			require.Equal(t, c.code, p.run(ctx, []string{"triage", "-"}), errs.String())
+			require.Equal(t, c.hidden, !strings.Contains(errs.String(), "磁盘坏了"))
+			require.Contains(t, errs.String(), "已中断")
+		})
+	}
+	require.NoError(t, stopped(canceled(), context.Canceled), "a service that was told to stop before it was ready")
+	require.Error(t, stopped(t.Context(), context.Canceled))
+	require.Error(t, stopped(canceled(), errors.New("磁盘坏了")))
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// TestComponents: what is switched off is not what is broken.
+func TestComponents(t *testing.T) {
+	e, err := shared()
+	require.NoError(t, err)
+	s := newTestService(t, e)
+	w := httptest.NewRecorder()
+	s.admin().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	require.Contains(t, w.Body.String(), `qingting_component_up{component="store"} 1`)
+	require.NotContains(t, w.Body.String(), `component="llm"`)
+	require.NotContains(t, w.Body.String(), "qingting_component_up{component=\"live\"} 0")
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # 把会话送进倾听，并处理它的预警；只用 curl 和 sed。
 #
-#   export QINGTING_URL=http://127.0.0.1:8080 QINGTING_KEY=qt_…
+#   export QINGTING_URL=http://127.0.0.1:8080 QINGTING_KEY=qt_…   # 本机的服务还没有设置用户时，不用密钥
 #   sh examples/curl/client.sh
 set -eu
 url=${QINGTING_URL:-http://127.0.0.1:8080}
@@ -13,7 +13,10 @@ call() { # 方法 路径 [请求体]；429 和 503 由 curl 按 Retry-After 重�
 	if [ $# -gt 0 ]; then
 		set -- -H 'Content-Type: application/json' --data-binary "$1"
 	fi
-	curl -sS --fail-with-body --retry 5 -X "$method" "$url$path" -H "Authorization: Bearer $QINGTING_KEY" "$@"
+	if [ -n "${QINGTING_KEY:-}" ]; then
+		set -- -H "Authorization: Bearer $QINGTING_KEY" "$@"
+	fi
+	curl -sS --fail-with-body --retry 5 -X "$method" "$url$path" "$@"
 }
 
 talk="{\"id\":\"$id\",\"channel\":\"im\",\"messages\":[{\"message_id\":\"m1\",\"role\":\"customer\",\"text\":\"你们乱扣费，再不退我就打12315\"}]}"

@@ -89,7 +89,9 @@ func (c *client) do(method, path string, in, out any) error {
 		if err != nil {
 			return err
 		}
-		q.Header.Set("Authorization", "Bearer "+c.key)
+		if c.key != "" {
+			q.Header.Set("Authorization", "Bearer "+c.key)
+		}
 		if in != nil {
 			q.Header.Set("Content-Type", "application/json")
 		}

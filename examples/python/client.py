@@ -1,6 +1,6 @@
 """把会话送进倾听，并处理它的预警；只用 Python 标准库。
 
-    export QINGTING_URL=http://127.0.0.1:8080 QINGTING_KEY=qt_…
+    export QINGTING_URL=http://127.0.0.1:8080 QINGTING_KEY=qt_…   # 本机的服务还没有设置用户时，不用密钥
     python3 examples/python/client.py
 """
 
@@ -17,7 +17,7 @@ KEY = os.environ.get("QINGTING_KEY", "")
 
 def call(method, path, body=None):
     """发一个请求。429 和 503 按 Retry-After 稍后重试；有 Idempotency-Key，重试不会重复执行。"""
-    headers = {"Authorization": "Bearer " + KEY}
+    headers = {"Authorization": "Bearer " + KEY} if KEY else {}
     data = None
     if body is not None:
         data = json.dumps(body, ensure_ascii=False).encode("utf-8")

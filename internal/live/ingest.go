@@ -90,7 +90,7 @@ func (s *Service) Ingest(ctx context.Context, req IngestRequest) (Receipt, error
 	defer r.leave()
 
 	conversation := qingting.Conversation{
-		Tenant: key.Tenant, ID: key.ID, Channel: req.Channel, CustomerRef: s.reference(req.CustomerRef),
+		Tenant: key.Tenant, ID: key.ID, Channel: req.Channel, CustomerRef: s.Reference(req.CustomerRef),
 		Team: req.Team, Agent: req.Agent,
 	}
 	if len(final) == 0 && len(partial) > 0 {
@@ -172,9 +172,9 @@ func (s *Service) accept(messages []qingting.Message) (final []qingting.StoredMe
 	return final, partial, urgent
 }
 
-// reference replaces a reference that looks like personal data by a hash, the
-// same for the same customer.
-func (s *Service) reference(ref string) string {
+// Reference is a customer's reference as it is stored: one that looks like
+// personal data is replaced by a hash, the same for the same customer.
+func (s *Service) Reference(ref string) string {
 	if ref == "" || s.parts.Conceal == nil {
 		return ref
 	}

@@ -64,7 +64,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		add("outbox "+name, false)(f.query("t", ""))
 		add("outbox behind "+name, false)(f.query("t", c))
 	}
-	for _, p := range []plan{
+	plans = append(plans, []plan{
 		{"behind", behindQuery, []any{"t", "c", 1}, false},
 		{"related", relatedQuery, []any{"t", "r", 1, 2, "c", "a", "a.", "a/"}, false},
 		{"tenants", tenantsQuery, nil, false},
@@ -85,9 +85,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		{"jobs", jobsQuery + ` WHERE tenant = ? ORDER BY created_at DESC, id DESC LIMIT 5`, []any{"t"}, false},
 		{"pending count", pendingCountQuery, nil, false},
 		{"dead count", deadCountQuery, nil, false},
-	} {
-		plans = append(plans, p)
-	}
+	}...)
 	for _, q := range forgetQueries(time.Now(), time.Now()) {
 		plans = append(plans, plan{q.query, q.query, append(q.args, 1), false})
 	}

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/gin-gonic/gin"
 
+	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/internal/access"
 )
 
@@ -59,6 +63,21 @@ func making(bind binding) binding {
 	return func(s *Server, r route, op huma.Operation) {
 		op.DefaultStatus = http.StatusCreated
 		bind(s, r, op)
+	}
+}
+
+// answering is a raw binding with a status of its own, and others that answer
+// the same.
+func answering(bind binding, status int, others ...int) binding {
+	return func(s *Server, r route, op huma.Operation) {
+		op.DefaultStatus = status
+		bind(s, r, op)
+		responses := operationOf(s.config.OpenAPI.Paths[op.Path], op.Method).Responses
+		for _, other := range others {
+			same := *responses[strconv.Itoa(status)]
+			same.Description = http.StatusText(other)
+			responses[strconv.Itoa(other)] = &same
+		}
 	}
 }
 
@@ -192,7 +211,14 @@ func (a router) ServeHTTP(w http.ResponseWriter, q *http.Request) { a.s.engine.S
 func (s *Server) configure() {
 	format := huma.Format{
 		Marshal: func(w io.Writer, v any) error {
-			_ = Encode(w, v, false) // headers are out: an error now is a client that has gone
+			r, rendered := v.(rendered) // by finished
+			if !rendered {
+				return Encode(w, v, false)
+			}
+			if out, plain := w.(http.ResponseWriter); plain && r.status != 0 {
+				out.WriteHeader(r.status)
+			}
+			_, _ = w.Write(r.data) // headers are out: an error now is a client that has gone
 			return nil
 		},
 		Unmarshal: json.Unmarshal,
@@ -234,11 +260,28 @@ func setLibraries() {
 // written.
 func (s *Server) finished(ctx huma.Context, _ string, v any) (any, error) {
 	p, failed := v.(*Problem)
-	if !failed {
-		ctx.SetHeader("Content-Type", "application/json; charset=utf-8")
-		return v, nil
+	if failed {
+		return s.complete(humagin.Unwrap(ctx), p), nil
 	}
-	return s.complete(humagin.Unwrap(ctx), p), nil
+	data, err := encoded(v)
+	if err == nil {
+		ctx.SetHeader("Content-Type", "application/json; charset=utf-8")
+		return rendered{data: data}, nil
+	}
+	wrong := s.problemOf(ctx.Context(), err)
+	s.complete(humagin.Unwrap(ctx), &wrong)
+	if data, err = encoded(&wrong); err != nil {
+		return nil, err
+	}
+	ctx.SetHeader("Content-Type", problemMedia)
+	return rendered{data, wrong.Status}, nil
+}
+
+// rendered is an answer that is JSON already, before its status is written:
+// what cannot be said in JSON must not be a 200 with half a body.
+type rendered struct {
+	data   []byte
+	status int // instead of the usual one; 0: that
 }
 
 // refuse turns what huma finds wrong with a request into a problem. It never
@@ -253,6 +296,10 @@ func refuse(ctx huma.Context, status int, message string, errs ...error) huma.St
 	}
 	for _, err := range errs {
 		d, ok := err.(*huma.ErrorDetail)
+		if ok && d.Message == validation.MsgUnexpectedProperty {
+			// Its name is not ours, and is not repeated.
+			return problem(http.StatusUnprocessableEntity, "unknown_field", "请求体里有不认识的字段，可用的字段见 /openapi.json")
+		}
 		if !ok {
 			continue
 		}
@@ -363,6 +410,38 @@ func (s *Server) writeDocument() error {
 	if err := Encode(&b, s.config.OpenAPI, false); err != nil {
 		return fmt.Errorf("web: openapi: %w", err)
 	}
-	s.document = b.Bytes()
-	return nil
+	var document map[string]any
+	if err := json.Unmarshal(b.Bytes(), &document); err != nil {
+		return fmt.Errorf("web: openapi: %w", err)
+	}
+	s.sharpen(document)
+	data, err := encoded(document)
+	s.document = data
+	return err
+}
+
+// sharpen says in the document what huma's schemas do not: which objects may
+// be null, and what a message must have. It leaves the schemas themselves
+// alone, by which requests are checked.
+func (s *Server) sharpen(document map[string]any) {
+	components, _ := document["components"].(map[string]any)
+	schemas, _ := components["schemas"].(map[string]any)
+	for name, v := range schemas {
+		schema, _ := v.(map[string]any)
+		properties, _ := schema["properties"].(map[string]any)
+		t := s.config.OpenAPI.Components.Schemas.TypeFromRef("#/components/schemas/" + name)
+		if t == nil || t.Kind() != reflect.Struct {
+			continue
+		}
+		for _, f := range reflect.VisibleFields(t) {
+			field, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			property, _ := properties[field].(map[string]any)
+			if f.Type.Kind() == reflect.Pointer && !strings.Contains(options, "omitempty") && property["$ref"] != nil {
+				properties[field] = map[string]any{"anyOf": []any{property, map[string]any{"type": "null"}}}
+			}
+		}
+		if t == reflect.TypeFor[qingting.Message]() {
+			schema["required"] = []string{"role", "text"}
+		}
+	}
 }

@@ -22,6 +22,9 @@ import (
 // labelFields are the labels a person may correct; a field that is absent is
 // the analysis's again.
 type labelFields struct {
+	// What is left out is taken back, so a slip in a name must not pass for that.
+	_ struct{} `json:"-" additionalProperties:"false"`
+
 	Kind      *qingting.Kind        `json:"kind,omitempty"`
 	Types     []qingting.Type       `json:"type,omitempty" doc:"投诉类型，可多个"`
 	Primary   *qingting.Type        `json:"primary,omitempty"`

@@ -7,15 +7,17 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/traditionalchinese"
-	"golang.org/x/text/encoding/unicode"
+	utf "golang.org/x/text/encoding/unicode"
 
 	"github.com/qingting-ai/qingting"
 	"github.com/qingting-ai/qingting/internal/access"
@@ -55,8 +57,9 @@ func (s *Server) conversation(ctx context.Context, id string) (qingting.Conversa
 
 // ingested is the answer of a write.
 type ingested struct {
-	Conversation qingting.Conversation `json:"conversation"`
-	Results      []live.Result         `json:"results" doc:"和 messages 一一对应：created、duplicate 或 partial"`
+	// Conversation is nil while nothing of it is kept.
+	Conversation *qingting.Conversation `json:"conversation,omitempty"`
+	Results      []live.Result          `json:"results" doc:"和 messages 一一对应：created、duplicate 或 partial"`
 	// AnalysisStatus is there with ?wait=analysis.
 	AnalysisStatus string          `json:"analysis_status,omitempty" doc:"wait=analysis 时：done、pending（还没分析完）或 failed"`
 	Analysis       json.RawMessage `json:"analysis,omitempty"`
@@ -105,17 +108,21 @@ func (s *Server) ingest(c *gin.Context) error {
 		return err
 	}
 	status := http.StatusOK
-	if id == "" && receipt.Conversation.Version <= 1 || slices.ContainsFunc(receipt.Results, func(r live.Result) bool { return r.Status == live.StatusCreated }) {
+	if id == "" && len(receipt.Results) == 0 && receipt.Conversation.Version <= 1 || slices.ContainsFunc(receipt.Results, func(r live.Result) bool { return r.Status == live.StatusCreated }) {
 		status = http.StatusCreated
 	}
-	out := ingested{Conversation: receipt.Conversation, Results: receipt.Results}
+	if receipt.Conversation.Created.IsZero() {
+		// Unfinished words alone are told to listeners and make no conversation.
+		return reply(c, http.StatusAccepted, ingested{Results: receipt.Results})
+	}
+	out := ingested{Conversation: &receipt.Conversation, Results: receipt.Results}
 	if wait != "" && receipt.Conversation.Version > 0 {
 		within, cancel := context.WithTimeout(ctx, waitTimeout)
 		defer cancel()
 		state, err := s.options.Live.Wait(within, qingting.Key{Tenant: p.Tenant, ID: receipt.Conversation.ID}, receipt.Conversation.Version)
 		switch {
 		case err == nil:
-			out.AnalysisStatus, out.Analysis, out.Conversation = "done", state.Analysis, state.Conversation
+			out.AnalysisStatus, out.Analysis, out.Conversation = "done", state.Analysis, &state.Conversation
 		case errors.Is(err, live.ErrAnalysis):
 			out.AnalysisStatus = "failed"
 		default:
@@ -185,12 +192,13 @@ func readIngest(c *gin.Context, id string) (live.IngestRequest, error) {
 	// What is wrong with it, the reader of transcripts says better.
 	plain := json.Unmarshal(inUTF8(data, charset), &extra) == nil
 	none := len(extra.Messages) == 0 || string(bytes.TrimSpace(extra.Messages)) == "[]"
+	alone := plain && none && extra.Role != ""
 	var t qingting.Transcript
 	switch {
 	case plain && id == "" && none && extra.Role == "":
 		t = qingting.Transcript{ID: extra.ID, Channel: extra.Channel, CustomerRef: extra.CustomerRef}
 	default:
-		if plain && none && extra.Role != "" {
+		if alone {
 			data, charset = slices.Concat([]byte(`{"messages":[`), inUTF8(data, charset), []byte(`]}`)), "utf-8"
 		}
 		read, err := transcript.OneRecord(bytes.NewReader(data), transcript.Options{Format: transcript.FormatJSON, Charset: charset})
@@ -198,6 +206,9 @@ func readIngest(c *gin.Context, id string) (live.IngestRequest, error) {
 			return live.IngestRequest{}, err
 		}
 		t = read.Transcript
+		if alone { // what stands beside its role and text is of the conversation
+			t.ID, t.Channel, t.CustomerRef = extra.ID, extra.Channel, extra.CustomerRef
+		}
 	}
 	req := live.IngestRequest{
 		Conversation: t.ID, Channel: t.Channel, CustomerRef: t.CustomerRef, Team: extra.Team, Agent: extra.Agent, Messages: t.Messages,
@@ -213,6 +224,9 @@ func readIngest(c *gin.Context, id string) (live.IngestRequest, error) {
 			return req, err
 		}
 	}
+	if err := checkMessageIDs(req.Messages); err != nil {
+		return req, err
+	}
 	if utf8.RuneCountInString(req.CustomerRef) > maxRef {
 		return req, &qingting.InputError{Code: "bad_customer_ref", Where: "customer_ref", Message: "最多 256 个字"}
 	}
@@ -220,16 +234,34 @@ func readIngest(c *gin.Context, id string) (live.IngestRequest, error) {
 }
 
 const (
-	maxID  = 128
 	maxRef = 256
 )
 
-// checkID refuses ids that cannot stand in an address or a log.
+// checkID refuses ids that cannot stand in an address or a log, and those that
+// look like another one: a direction mark or a zero-width space is not seen.
 func checkID(field, id string) error {
-	if len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }) {
-		return &qingting.InputError{Code: "bad_" + field, Where: field, Message: "最多 128 个字节，不能有空格、斜线和控制字符"}
+	if !goodID(id) || strings.Contains(id, "/") || strings.ContainsFunc(id, unicode.IsSpace) {
+		return &qingting.InputError{Code: "bad_" + field, Where: field, Message: "最多 128 个字，不能有空格、斜线、控制字符和看不见的字符，也不能是 . 或 .."}
 	}
 	return nil
+}
+
+// checkMessageIDs does the same for messages; their ids stand in no address.
+func checkMessageIDs(messages []qingting.Message) error {
+	for i := range messages {
+		if !goodID(messages[i].ID) {
+			return &qingting.InputError{
+				Code: "bad_message_id", Where: "messages[" + strconv.Itoa(i) + "].message_id",
+				Message: "最多 128 个字，不能有控制字符和看不见的字符，也不能是 . 或 ..",
+			}
+		}
+	}
+	return nil
+}
+
+// goodID is what every id must be; "" is none and good.
+func goodID(id string) bool {
+	return id == "" || qingting.ValidID(id)
 }
 
 // inUTF8 decodes a body that the reader of transcripts checks for bad bytes.
@@ -241,9 +273,9 @@ func inUTF8(data []byte, charset string) []byte {
 	case "big5", "big-5", "cp950":
 		e = traditionalchinese.Big5
 	case "utf-16", "utf16", "utf-16le", "utf16le":
-		e = unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+		e = utf.UTF16(utf.LittleEndian, utf.UseBOM)
 	case "utf-16be", "utf16be":
-		e = unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
+		e = utf.UTF16(utf.BigEndian, utf.UseBOM)
 	default:
 		return data
 	}
@@ -279,7 +311,7 @@ func (s *Server) listConversations(ctx context.Context, in *listInput) (*answer[
 	}
 	f := store.ConversationFilter{
 		State: in.State, Teams: teams, Agent: in.Agent, Risk: in.Risk, Priority: in.Priority, Primary: in.Primary,
-		CustomerRef: in.CustomerRef, From: in.From, To: in.To, OldestFirst: in.Order == "oldest",
+		CustomerRef: s.options.Live.Reference(in.CustomerRef), From: in.From, To: in.To, OldestFirst: in.Order == "oldest",
 	}
 	if f.Agent == "me" {
 		f.Agent = access.Of(ctx).ID

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,22 +25,31 @@ func TestExamples(t *testing.T) {
 		tool    string
 		command []string
 		dir     string
+		local   bool // against a server on which nobody has been set up, without a key
 	}{
-		"go":     {"go", []string{"go", "run", "."}, "go"},
-		"python": {"python3", []string{"python3", "client.py"}, "python"},
-		"curl":   {"curl", []string{"sh", "client.sh"}, "curl"},
+		"go":            {"go", []string{"go", "run", "."}, "go", false},
+		"python":        {"python3", []string{"python3", "client.py"}, "python", false},
+		"curl":          {"curl", []string{"sh", "client.sh"}, "curl", false},
+		"go, local":     {"go", []string{"go", "run", "."}, "go", true},
+		"python, local": {"python3", []string{"python3", "client.py"}, "python", true},
+		"curl, local":   {"curl", []string{"sh", "client.sh"}, "curl", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := exec.LookPath(example.tool); err != nil {
 				t.Skipf("%s is not installed", example.tool)
 			}
-			s := newService(t, false, nil)
-			key := s.key("default", "", access.ScopeIngest, access.ScopeAssist, access.ScopeSupervise)
+			s := newService(t, example.local, nil)
+			var key any
+			environment := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "QINGTING_KEY=") })
+			if !example.local {
+				secret := s.key("default", "", access.ScopeIngest, access.ScopeAssist, access.ScopeSupervise)
+				key, environment = secret, append(environment, "QINGTING_KEY="+secret)
+			}
 			server := httptest.NewServer(s)
 			t.Cleanup(server.Close)
 			cmd := exec.CommandContext(t.Context(), example.command[0], example.command[1:]...)
 			cmd.Dir = filepath.Join(root, example.dir)
-			cmd.Env = append(os.Environ(), "QINGTING_URL="+server.URL, "QINGTING_KEY="+key)
+			cmd.Env = append(environment, "QINGTING_URL="+server.URL)
 			var out, failed bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &failed
 			require.NoError(t, cmd.Run(), "%s%s", out.String(), failed.String())

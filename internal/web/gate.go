@@ -110,6 +110,12 @@ func (s *Server) who(c *gin.Context, r route) (*access.Principal, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a proxy on this machine passes on comes from anywhere.
+	for name := range c.Request.Header {
+		if name == "Forwarded" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			open = false
+		}
+	}
 	if open {
 		return &local, nil
 	}

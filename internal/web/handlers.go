@@ -105,7 +105,7 @@ type readOutput struct {
 
 // ingestedOutput is ingested with the analysis spelt out.
 type ingestedOutput struct {
-	Conversation   qingting.Conversation `json:"conversation"`
+	Conversation   qingting.Conversation `json:"conversation" doc:"没有它的是 202：只有未说完的话（is_final 为 false），会话还不存在"`
 	Results        []live.Result         `json:"results" doc:"和 messages 一一对应：created、duplicate 或 partial"`
 	AnalysisStatus string                `json:"analysis_status,omitempty" enum:"done,pending,failed" doc:"wait=analysis 时才有"`
 	Analysis       *qingting.Analysis    `json:"analysis,omitempty"`

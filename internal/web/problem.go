@@ -91,7 +91,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	s.complete(c, &p)
 	c.Header("Content-Type", p.ContentType(""))
 	c.Status(p.Status)
-	_ = Encode(c.Writer, p, false)
+	_ = Encode(c.Writer, p, false) // strings and numbers: an error is a client that has gone
 }
 
 // complete adds what every problem has.

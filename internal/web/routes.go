@@ -36,13 +36,13 @@ func (s *Server) routes() []route {
 		{post, "/v1/lint", access.Analyze, "检查一段回复", typed(s.lintText), never, false, false},
 		{get, "/v1/taxonomy", access.Analyze, "全部代码和中文名", raw[none, answer[taxonomyOutput]](s.taxonomy), never, false, false},
 
-		{post, "/v1/conversations", access.Ingest, "建立会话，可带消息", making(raw[createInput, answer[ingestedOutput]](s.ingest)), stored, false, false},
+		{post, "/v1/conversations", access.Ingest, "建立会话，可带消息；再送一次是 200", answering(raw[createInput, answer[ingestedOutput]](s.ingest), 201, 200, 202), stored, false, false},
 		{get, "/v1/conversations", access.ReadTalk, "会话列表", typed(s.listConversations), never, false, false},
 		{get, conversation, access.ReadTalk, "一个会话", typed(s.getConversation), never, false, false},
 		{get, conversation + "/state", access.ReadTalk, "一个会话的全部：消息、分析、预警、承诺、时限", typed(s.getState), never, false, false},
-		{post, conversation + "/messages", access.Ingest, "追加消息", making(raw[messagesInput, answer[ingestedOutput]](s.ingest)), stored, false, false},
+		{post, conversation + "/messages", access.Ingest, "追加消息；没有新消息是 200", answering(raw[messagesInput, answer[ingestedOutput]](s.ingest), 201, 200, 202), stored, false, false},
 		{get, conversation + "/messages", access.ReadTalk, "消息，按次序", typed(s.listMessages), never, false, false},
-		{get, conversation + "/stream", access.Ingest, "WebSocket：逐句送入语音识别结果", raw[streamInput, none](s.socket), never, true, false},
+		{get, conversation + "/stream", access.Ingest, "WebSocket：逐句送入语音识别结果", answering(raw[streamInput, none](s.socket), 101), never, true, false},
 		{get, conversation + "/analysis", access.ReadTalk, "最新的分析", typed(s.getAnalysis), never, false, false},
 		{post, conversation + "/close", access.ServeTalk, "结束会话", typed(s.closeConversation), stored, false, false},
 		{post, conversation + "/assign", access.AssignTalk, "分给客服或团队", typed(s.assign), stored, false, false},
@@ -64,7 +64,7 @@ func (s *Server) routes() []route {
 		{post, alert + "/escalate", access.EscalateAlert, "升级", typed(s.step(Live.Escalate, true)), stored, false, false},
 		{post, alert + "/feedback", access.ActAlerts, "有用还是误报", typed(s.alertFeedback), stored, false, false},
 
-		{get, "/v1/events", access.ReadTalk, "事件流（SSE），可从 Last-Event-ID 接着读", raw[eventsInput, none](s.events, "text/event-stream"), never, true, false},
+		{get, "/v1/events", access.ReadTalk, "事件流（SSE），可从 Last-Event-ID 接着读", answering(raw[eventsInput, none](s.events, "text/event-stream"), 200), never, true, false},
 		{post, "/v1/tickets", access.Known, "打开一个事件流用的一次性票据", making(typed(s.newTicket)), never, false, false},
 
 		{get, "/v1/cases", access.ReadCases, "案例列表", typed(s.listCases), never, false, false},
@@ -141,6 +141,7 @@ type Live interface {
 	Feedback(ctx context.Context, p live.Step, verdict string) (qingting.Alert, error)
 	Subscribe(f live.Filter, last string) (*live.Subscription, error)
 	Publish(e qingting.Event)
+	Reference(ref string) string
 }
 
 // Records is what is read and kept beside the live state; *store.Store is one,

@@ -39,7 +39,10 @@ const (
 	headerTimeout   = 5 * time.Second
 	readTimeout     = 15 * time.Second
 	handlerTimeout  = 10 * time.Second
-	drainTimeout    = 10 * time.Second
+	// A server that stops waits bodyTimeout for what clients still send and
+	// drainTimeout in all: what is behind it needs time of its own to end.
+	bodyTimeout  = 2 * time.Second
+	drainTimeout = 6 * time.Second
 )
 
 // headerSlop is what net/http reads beyond http.Server.MaxHeaderBytes.
@@ -212,10 +215,13 @@ func knownMethod(m string) string {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
 // Serve answers on the listener until ctx ends, then says not ready, lets
-// running requests finish, for 10 seconds at most, and returns nil.
+// running requests finish, and returns nil. Clients have two more seconds to
+// send a body that is on its way; after six seconds the connections that are
+// left are cut. What was acknowledged is stored by then.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	var bodies bodies
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+		Handler: bodies.watch(s), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		// The answer needs time of its own after the longest handler.
 		WriteTimeout: readTimeout + handlerTimeout + 5*time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: MaxHeader - headerSlop,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
@@ -232,13 +238,83 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.log.Info("正在停止，等待处理中的请求")
 	timeout, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	late := time.AfterFunc(bodyTimeout, bodies.cut)
+	defer late.Stop()
 	if err := server.Shutdown(timeout); err != nil {
+		s.log.Warn("停止时仍有请求没有完成，已断开连接；应答过的写入都已保存", "error", err)
 		_ = server.Close()
-		return fmt.Errorf("停止时仍有请求没有完成：%w", err)
 	}
 	<-ended
-	s.sockets.Wait() // they are told to end, and end within seconds
+	// Sockets are told to end, and do so within seconds unless a client hangs.
+	gone := make(chan struct{})
+	go func() { s.sockets.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-timeout.Done():
+		s.log.Warn("停止时仍有 WebSocket 没有关闭，不再等待")
+	}
 	return nil
+}
+
+// bodies are the requests whose body has not been read to its end.
+type bodies struct {
+	mu     sync.Mutex
+	over   bool
+	unread map[*unread]struct{}
+}
+
+// unread is the body of a request on its way in.
+type unread struct {
+	io.ReadCloser
+	all  *bodies
+	conn *http.ResponseController
+}
+
+// Read forgets the body at its end: a deadline on the connection would from
+// then on end the handler.
+func (u *unread) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil {
+		u.all.forget(u)
+	}
+	return n, err
+}
+
+func (b *bodies) watch(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody {
+			u := &unread{r.Body, b, http.NewResponseController(w)}
+			b.mu.Lock()
+			if b.over {
+				_ = u.conn.SetReadDeadline(time.Now())
+			} else {
+				if b.unread == nil {
+					b.unread = map[*unread]struct{}{}
+				}
+				b.unread[u] = struct{}{}
+			}
+			b.mu.Unlock()
+			defer b.forget(u)
+			r.Body = u
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (b *bodies) forget(u *unread) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.unread, u)
+}
+
+// cut lets every read of a body fail from now on.
+func (b *bodies) cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	for u := range b.unread {
+		_ = u.conn.SetReadDeadline(time.Now())
+	}
 }
 
 // endStreams tells every stream and socket to end.

@@ -66,6 +66,10 @@ func (s *Server) socket(c *gin.Context) error {
 	if err := s.mayIngest(ctx, &req, false); err != nil {
 		return err
 	}
+	entry, err := s.enter(c, access.Ingest)
+	if err != nil {
+		return err
+	}
 	if c.Request.Method == http.MethodHead {
 		return nil
 	}
@@ -86,13 +90,18 @@ func (s *Server) socket(c *gin.Context) error {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxFrame)
-	s.converse(context.WithoutCancel(ctx), conn, req)
+	still := func(ctx context.Context) bool {
+		again := req
+		return entry.stands(ctx) == nil && s.mayIngest(ctx, &again, false) == nil
+	}
+	s.converse(context.WithoutCancel(ctx), conn, req, still)
 	return nil
 }
 
 // converse reads ahead of what it writes to the store, so that messages which
-// come fast share a write; their order is kept.
-func (s *Server) converse(ctx context.Context, conn *websocket.Conn, req live.IngestRequest) {
+// come fast share a write; their order is kept. It ends when the sender may no
+// longer write.
+func (s *Server) converse(ctx context.Context, conn *websocket.Conn, req live.IngestRequest, still func(context.Context) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	frames := make(chan frame, socketQueue)
@@ -119,6 +128,8 @@ func (s *Server) converse(ctx context.Context, conn *websocket.Conn, req live.In
 	}()
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
+	check := time.NewTicker(s.checkEvery())
+	defer check.Stop()
 	for {
 		select {
 		case f, open := <-frames:
@@ -148,20 +159,25 @@ func (s *Server) converse(ctx context.Context, conn *websocket.Conn, req live.In
 			if err != nil {
 				return
 			}
+		case <-check.C:
+			if !still(ctx) {
+				sayGoodbye(conn, websocket.StatusPolicyViolation, "密钥、登录或权限已失效，请重新登录或换密钥")
+				return
+			}
 		case <-s.closing:
-			s.sayGoodbye(conn)
+			sayGoodbye(conn, websocket.StatusGoingAway, "服务正在停止，请重新连接")
 			return
 		}
 	}
 }
 
-// sayGoodbye closes because the service stops: the sender connects again and
-// sends what was not acknowledged.
-func (s *Server) sayGoodbye(conn *websocket.Conn) {
+// sayGoodbye closes and says why. When the service stops, the sender connects
+// again and sends what was not acknowledged.
+func sayGoodbye(conn *websocket.Conn, code websocket.StatusCode, why string) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = conn.Close(websocket.StatusGoingAway, "服务正在停止，请重新连接")
+		_ = conn.Close(code, why)
 	}()
 	select {
 	case <-closed:
@@ -188,6 +204,9 @@ func readFrame(kind websocket.MessageType, data []byte) frame {
 		return frame{err: problem(http.StatusUnprocessableEntity, "wrong_type", "不是一条消息，字段见接口文档")}
 	}
 	one := qingting.Transcript{Messages: []qingting.Message{m}}
+	if err := checkMessageIDs(one.Messages); err != nil {
+		return frame{err: err}
+	}
 	return frame{message: m, err: one.Validate()}
 }
 

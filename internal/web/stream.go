@@ -2,6 +2,8 @@ package web
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,6 +50,82 @@ func (s *Server) claimStream() error {
 	return nil
 }
 
+// longestTrust is how long a stream goes on, at most, after the key, the
+// session or the role that opened it has gone.
+const longestTrust = 15 * time.Second
+
+func (s *Server) checkEvery() time.Duration { return min(s.options.Heartbeat, longestTrust) }
+
+// entry is by what right a stream was opened.
+type entry struct {
+	guard   *access.Guard // nil: everybody may everything
+	opened  access.Principal
+	reach   access.Reach
+	permit  access.Permission
+	session string // token, when that was it
+}
+
+func (s *Server) enter(c *gin.Context, permit access.Permission) (*entry, error) {
+	ctx := c.Request.Context()
+	reach, err := s.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{guard: s.options.Access, opened: *access.Of(ctx), reach: reach, permit: permit}
+	if cookie, err := c.Request.Cookie(sessionCookie); err == nil && e.opened.Kind == access.KindUser && c.Query("ticket") == "" {
+		e.session = cookie.Value
+	}
+	return e, nil
+}
+
+// stands returns nil as long as the same asker would get the same stream. Any
+// error ends it, also one of the store: who may no longer be checked may no
+// longer listen, and a reader that comes back is answered as usual.
+func (e *entry) stands(ctx context.Context) error {
+	if e.guard == nil {
+		return nil
+	}
+	now := e.opened
+	switch {
+	case e.opened.Kind == access.KindLocal:
+		if open, err := e.guard.Open(ctx); err != nil || !open {
+			return cmp.Or(err, access.ErrDenied)
+		}
+	case e.opened.Kind == access.KindKey:
+		k, err := e.guard.Store().Key(ctx, now.Tenant, now.ID)
+		if err != nil {
+			return err
+		}
+		if k.Disabled || k.Expires != nil && !k.Expires.After(time.Now()) {
+			return access.ErrDenied
+		}
+		now.Team, now.Scopes = k.Team, k.Scopes
+	case e.session != "":
+		p, err := e.guard.Session(ctx, e.session)
+		if err != nil {
+			return err
+		}
+		now = *p
+	default: // a ticket, which is used up
+		u, err := e.guard.Store().User(ctx, now.Tenant, now.ID)
+		if err != nil {
+			return err
+		}
+		if u.Disabled {
+			return access.ErrDenied
+		}
+		now.Role, now.Team = u.Role, u.Team
+	}
+	reach, err := e.guard.Reach(ctx, &now)
+	if err != nil {
+		return err
+	}
+	if now.ID != e.opened.ID || !now.May(e.permit) || reach.All != e.reach.All || !slices.Equal(reach.Teams, e.reach.Teams) {
+		return access.ErrDenied
+	}
+	return nil
+}
+
 // events answers GET /v1/events: what happens, as it happens (SSE).
 func (s *Server) events(c *gin.Context) error {
 	if s.options.Live == nil {
@@ -64,12 +142,12 @@ func (s *Server) events(c *gin.Context) error {
 			f.Types = append(f.Types, qingting.EventType(t))
 		}
 	}
-	reach, err := s.reach(ctx)
+	entry, err := s.enter(c, access.ReadTalk)
 	if err != nil {
 		return err
 	}
-	if !reach.All {
-		f.Teams = reach.Teams
+	if !entry.reach.All {
+		f.Teams = entry.reach.Teams
 	}
 	if f.Conversation != "" {
 		if _, err := s.conversation(ctx, f.Conversation); err != nil {
@@ -112,7 +190,7 @@ func (s *Server) events(c *gin.Context) error {
 	if !send() || c.Request.Method == http.MethodHead {
 		return nil
 	}
-	beat := time.NewTicker(s.options.Heartbeat)
+	beat := time.NewTicker(s.checkEvery())
 	defer beat.Stop()
 	for {
 		select {
@@ -132,6 +210,9 @@ func (s *Server) events(c *gin.Context) error {
 				return nil
 			}
 		case <-beat.C:
+			if entry.stands(ctx) != nil {
+				return nil // it comes back, and is told why not
+			}
 			b.WriteString(": ping\n\n")
 			if !send() {
 				return nil
