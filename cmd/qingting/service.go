@@ -270,7 +270,12 @@ func (s *service) run(ctx context.Context, ln, admin net.Listener) error {
 	part("tidy", func(ctx context.Context) error { s.tidy(ctx); return nil })
 	if admin != nil {
 		server := &http.Server{Handler: s.admin(), ReadHeaderTimeout: 5 * time.Second}
-		part("admin", func(context.Context) error { return server.Serve(admin) })
+		part("admin", func(context.Context) error {
+			if err := server.Serve(admin); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
 		context.AfterFunc(behind, func() { _ = server.Close() })
 	}
 	parts.Go(func() error {
