@@ -118,12 +118,18 @@ var (
 
 // migrate brings a database to the present layout. Two programs that open a
 // new file at once get into each other's way: the later one finds the tables
-// made, and looks again.
+// made, or the file locked while the other switches it to WAL, for which SQLite
+// does not wait; it looks again. A lock that SQLite did wait for is final.
 func migrate(ctx context.Context, db *sqlx.DB) error {
+	began := time.Now()
 	for try := 0; ; try++ {
 		err := migrateOnce(ctx, db)
 		var lite sqlite3.Error
-		if try == 20 || !errors.As(err, &lite) || lite.Code != sqlite3.ErrError {
+		if !errors.As(err, &lite) || try == 20 {
+			return err
+		}
+		locked := (lite.Code == sqlite3.ErrBusy || lite.Code == sqlite3.ErrLocked) && time.Since(began) < time.Second
+		if lite.Code != sqlite3.ErrError && !locked {
 			return err
 		}
 		select {
