@@ -638,12 +638,17 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, err)
 	response.Body.Close()
 	require.Less(t, response.StatusCode, 300)
-	response, err = http.Get("http://" + admin.Addr().String() + "/metrics")
-	require.NoError(t, err)
-	b, err := io.ReadAll(response.Body)
-	response.Body.Close()
-	require.NoError(t, err)
-	got := string(b)
+	var got string
+	require.Eventually(t, func() bool { // an answer is counted when it has been sent
+		response, err := http.Get("http://" + admin.Addr().String() + "/metrics")
+		if err != nil {
+			return false
+		}
+		b, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		got = string(b)
+		return err == nil && strings.Contains(got, "qingting_http_requests_total{")
+	}, 5*time.Second, 20*time.Millisecond)
 	require.Contains(t, got, `qingting_messages_total 1`)
 	require.Contains(t, got, `qingting_alerts_total{how="loud"} 1`)
 	require.Contains(t, got, `qingting_http_requests_total{method="POST",route="/v1/conversations",status="201"} 1`)
